@@ -1,0 +1,1 @@
+"""What crosses a boundary: events, records, predictions, scores, dead letters, HTTP bodies."""

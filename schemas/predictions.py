@@ -1,0 +1,75 @@
+"""What the model answers: `Prediction`, and the facts about model and image that travel with it."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ClassProbability(BaseModel):
+    """One of the top classes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    class_id: int = Field(ge=0, examples=[281])
+    label: str = Field(examples=["tabby"])
+    probability: float = Field(ge=0, le=1, examples=[0.83])
+
+
+class ImageInfo(BaseModel):
+    """Facts about the encoded image, from its header and bytes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    sha256: str = Field(description="lower-case hex digest of the encoded bytes")
+    format: str = Field(description="jpeg, png, webp, gif or bmp", examples=["jpeg"])
+    width: int = Field(description="pixels, after EXIF orientation")
+    height: int = Field(description="pixels, after EXIF orientation")
+    bytes: int = Field(description="size of the encoded image")
+
+
+class Timings(BaseModel):
+    """Where the milliseconds of one prediction went."""
+
+    model_config = ConfigDict(frozen=True)
+
+    decode: float
+    queue: float
+    infer: float
+    total: float
+
+
+class ModelAnswer(BaseModel):
+    """What `Prediction` and `Score` share: the model's answer and which model gave it."""
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    predicted_class: int = Field(description="index of the most probable class")
+    label: str
+    probability: float = Field(ge=0, le=1, description="of the most probable class")
+    top: tuple[ClassProbability, ...] = Field(description="most probable classes, best first")
+    model_version: str = Field(examples=["resnet50-0a1b2c3d4e5f"])
+    engine: str = Field(examples=["torch"])
+    precision: str = Field(examples=["fp32"])
+    image: ImageInfo
+
+
+class Prediction(ModelAnswer):
+    """The model's answer for one image."""
+
+    cached: bool = Field(default=False, description="answered from the result cache")
+    timings_ms: Timings
+
+
+class ModelInfo(BaseModel):
+    """What a model version is; kept in the table `models` and exported as `scorer_model_info`."""
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    model_version: str
+    name: str
+    weights: str = Field(description="IMAGENET1K_V2, IMAGENET1K_V1, a file's name, or untrained")
+    weights_sha256: str
+    preprocessing: str = Field(description="resize=232,crop=224,mean=...,std=...")
+    labels: tuple[str, ...]
+    engine: str
+    precision: str
+    device: str
+    untrained: bool = False
