@@ -1,0 +1,1 @@
+"""Claim check: fetch what an image_uri names, under guards."""
