@@ -1,0 +1,1 @@
+"""The only place that builds Kafka clients: security, consumer, producer, admin, topics."""

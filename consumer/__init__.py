@@ -1,0 +1,1 @@
+"""Kafka record to committed row: poll, decode, skip, score, publish, write, commit, drain."""

@@ -1,0 +1,82 @@
+"""How much may be in flight, in records and bytes: the consumer's backpressure."""
+
+import asyncio
+import math
+import time
+from contextlib import suppress
+
+from settings import LifeSettings
+from telemetry import Metrics
+
+_AHEAD_S = 2.0
+_FEWEST, _MOST = 64, 1024
+_RATE_WINDOW_S = 10.0
+
+
+class Rate:
+    """Events a second, as an exponentially decaying average over about ten seconds."""
+
+    def __init__(self) -> None:
+        self._weight = 0.0
+        self._at = time.monotonic()
+
+    def add(self, events: int) -> None:
+        self._weight = self._decayed() + events
+        self._at = time.monotonic()
+
+    def per_s(self) -> float:
+        return self._decayed() / _RATE_WINDOW_S
+
+    def _decayed(self) -> float:
+        return self._weight * math.exp((self._at - time.monotonic()) / _RATE_WINDOW_S)
+
+
+class Budget:
+    """Records and bytes that were polled and not yet decided.
+
+    In records the limit follows the measured rate, about two seconds of work, so that a drain and a rebalance are
+    short on any hardware; in bytes it is an eighth of MEMORY_BUDGET_MB. (The core bounds decoded pixels.)
+    """
+
+    def __init__(self, settings: LifeSettings, metrics: Metrics) -> None:
+        self.rate = Rate()
+        self.records = 0
+        self.bytes = 0
+        self._limit_bytes = settings.memory_budget_mb * 1024 * 1024 // 8
+        self._metrics = metrics
+        self._changed = asyncio.Event()
+
+    @property
+    def limit_records(self) -> int:
+        return min(_MOST, max(_FEWEST, int(self.rate.per_s() * _AHEAD_S)))
+
+    def room(self) -> int:
+        """Records that may be polled now: none until half is free, since many small polls cost too much."""
+        free = self.limit_records - self.records
+        return free if free >= self.limit_records // 2 and self.bytes < self._limit_bytes else 0
+
+    def take(self, records: int, size: int) -> None:
+        self.records += records
+        self.bytes += size
+        self._publish()
+
+    def give(self, records: int, size: int) -> None:
+        """Give back what was taken."""
+        self.take(-records, -size)
+        self._changed.set()
+
+    async def change(self, timeout_s: float) -> None:
+        """Wait until something is given back, or the time has passed."""
+        self._changed.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._changed.wait()
+
+    async def empty(self) -> None:
+        """Wait until nothing is in flight."""
+        while self.records:
+            await self.change(1.0)
+
+    def _publish(self) -> None:
+        self._metrics.inflight_records.set(self.records)
+        self._metrics.inflight_bytes.set(self.bytes)

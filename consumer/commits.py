@@ -1,0 +1,128 @@
+"""Hop 7: commit, for each partition, the first undecided offset, with a small JSON that tells how we are doing."""
+
+import asyncio
+import json
+from datetime import UTC, datetime
+
+from aiokafka import AIOKafkaConsumer, OffsetAndMetadata
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+
+from consumer.assignment import Assignment
+from consumer.budget import Budget
+from consumer.lanes import Lane
+from consumer.waits import Waits, backoff_s
+from telemetry import Metrics, logger
+
+log = logger("consumer")
+STATE_EVERY_S = 5.0
+_COMMIT_TIMEOUT_S = 10.0
+_LONGEST_WHY = 500
+
+
+class Commits:
+    """Commits what is decided, soon after it is decided and at least every five seconds, in order.
+
+    A commit that fails costs nothing but a redelivery: the rows are safe. So it is counted, logged once, and the next
+    one carries the same offsets.
+    """
+
+    def __init__(
+        self, consumer: AIOKafkaConsumer, assignment: Assignment, waits: Waits, budget: Budget, metrics: Metrics
+    ) -> None:
+        self._consumer = consumer
+        self._metrics = metrics
+        self._assignment = assignment
+        self._waits = waits
+        self._budget = budget
+        self._due = asyncio.Event()
+        self._one_at_a_time = asyncio.Lock()
+        self._committed: dict[Lane, int] = {}
+        self._failing = False
+
+    def soon(self) -> None:
+        """Something was decided."""
+        self._due.set()
+
+    async def keep_committing(self) -> None:
+        """Until cancelled: commit what is due at once, and everything with its state every few seconds."""
+        loop = asyncio.get_running_loop()
+        next_state = loop.time()
+        while True:
+            try:
+                async with asyncio.timeout_at(next_state):
+                    await self._due.wait()
+            except TimeoutError:
+                next_state = loop.time() + STATE_EVERY_S
+                await self.commit(everything=True)
+            else:
+                self._due.clear()
+                await self.commit()
+
+    async def commit(self, *, everything: bool = False) -> bool:
+        """Commit what changed, or all lanes. False when Kafka did not take it."""
+        async with self._one_at_a_time:
+            with self._metrics.batch_seconds.labels(hop="commit").time():
+                done = await self._try(everything)
+            if not done:
+                self._metrics.commit_failures.inc()
+            return done
+
+    async def insist(self) -> None:
+        """Commit until Kafka took it."""
+        attempt = 0
+        while not await self.commit():
+            await asyncio.sleep(backoff_s(attempt))
+            attempt += 1
+
+    async def _try(self, everything: bool) -> bool:
+        try:
+            async with asyncio.timeout(_COMMIT_TIMEOUT_S):
+                lanes = [lane for lane in self._assignment.lanes.values() if not lane.revoked]
+                for lane in lanes:
+                    await self._pass_control_records(lane)
+                due = {lane: lane.committable for lane in lanes if everything or self._changed(lane)}
+                if due:
+                    await self._consumer.commit(
+                        {lane.partition: OffsetAndMetadata(offset, self._state(lane)) for lane, offset in due.items()}
+                    )
+        except (CommitFailedError, IllegalStateError) as error:
+            log.info("commit refused: the partitions have another owner now", error=str(error))
+            return False
+        except (KafkaError, TimeoutError) as error:
+            if not self._failing:
+                log.warning("commit failed, will be repeated", error=f"{type(error).__name__}: {error}")
+            self._failing = True
+            return False
+        self._failing = False
+        kept = {lane: offset for lane, offset in self._committed.items() if not lane.revoked}
+        self._committed = kept | due
+        return True
+
+    def _changed(self, lane: Lane) -> bool:
+        return self._committed.get(lane) != lane.committable
+
+    async def _pass_control_records(self, lane: Lane) -> None:
+        # Behind a transaction's marker the position is ahead of the last record: without this, lag would stay at 1.
+        if lane.idle and lane.partition in self._consumer.assignment():
+            lane.pass_over(await self._consumer.position(lane.partition))
+
+    def _state(self, lane: Lane) -> str:
+        """{at, state, why, since, oldest_ts, rate}, below 4 KB; Kafka keeps it beside the offset."""
+        wait = self._waits.current
+        state, why, since = "running", None, None
+        if wait is not None:
+            state, why, since = "waiting", f"{wait.part}: {wait.why}", wait.since.isoformat()
+        elif lane.held is not None:
+            state, why = "held", lane.held
+        elif lane.idle:
+            state = "idle"
+        return json.dumps(
+            {
+                "at": datetime.now(UTC).isoformat(),
+                "state": state,
+                "why": why[:_LONGEST_WHY] if why else None,
+                "since": since,
+                "oldest_ts": lane.oldest_timestamp_ms,
+                "rate": round(self._budget.rate.per_s(), 2),
+            }
+        )

@@ -1,0 +1,223 @@
+"""Hops 2 to 6, one method each: decode, skip, score, publish, write."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from broker.publisher import Publisher
+from consumer.items import Batch, Item
+from consumer.outgoing import dead_letter_headers, delivery_count, score_headers
+from consumer.waits import Waits
+from errors import Conflict, Invalid, InvalidEvent
+from inference.core import InferenceCore
+from schemas.dead_letters import DeadLetter
+from schemas.envelope import decode_event
+from schemas.records import Record
+from schemas.scores import KafkaPosition, Score
+from settings import ConsumerSettings
+from sources.fetcher import SourceFetcher
+from store.decisions import Asked, NewScore
+from store.store import Store
+from telemetry import Hop, Metrics, logger
+
+log = logger("consumer")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The rooms that a consumer works with."""
+
+    core: InferenceCore
+    store: Store
+    publisher: Publisher
+    fetcher: SourceFetcher
+    metrics: Metrics
+
+
+class Hops:
+    """What happens to a batch between the poll (1) and the commit (7).
+
+    2. `decode` the envelopes. 3. `skip` what is decided already. 4. `score` the rest. 5. `publish` dead letters and
+    scores. 6. `write` both in one transaction. 5 and 6 are `settle`: a conflict that only the transaction can see goes
+    through them again as a dead letter. Trouble of store or broker is waited out; nothing is dropped.
+    """
+
+    def __init__(self, settings: ConsumerSettings, parts: Parts, waits: Waits) -> None:
+        self._settings = settings
+        self._parts = parts
+        self._waits = waits
+
+    # 2
+    async def decode(self, batch: Batch) -> None:
+        """Envelopes to events. Off the event loop: base64 and digests of megabytes would stop the heartbeats."""
+        with self._timed("decode"):
+            await asyncio.to_thread(self._decode, batch.items)
+
+    def _decode(self, items: list[Item]) -> None:
+        for item in items:
+            if item.refusal is not None:
+                continue
+            if item.record.value is None:
+                item.outcome = "tombstone"
+                continue
+            try:
+                item.event = decode_event(item.record, self._settings.id_fallback)
+            except InvalidEvent as refusal:
+                item.refusal = refusal
+                continue
+            item.digest = item.event.digest()
+            if isinstance(item.event.image, bytes):
+                item.image = item.event.image
+
+    # 3
+    async def skip(self, batch: Batch) -> None:
+        """One question to the store: which of these records, or of these identities, are decided already?"""
+        items = batch.open()
+        if not items:
+            return
+        asked = [_asked(item) for item in items]
+        with self._timed("skip"):
+            decisions = await self._waits.until_works(
+                "store", lambda: self._parts.store.decided(asked, self._parts.core.info.model_version)
+            )
+        for item, decision in zip(items, decisions, strict=True):
+            if decision == "conflict":
+                item.refusal = _conflict(item)
+            elif decision is not None:
+                item.outcome = decision
+
+    # 4
+    async def score(self, batch: Batch) -> None:
+        """Through the shared core, all at once; a bad image fails alone."""
+        with self._timed("score"):
+            async with asyncio.TaskGroup() as images:
+                for item in batch.open():
+                    if item.refusal is None:
+                        images.create_task(self._score(item))
+
+    async def _score(self, item: Item) -> None:
+        assert item.image is not None
+        try:
+            item.prediction = await self._parts.core.score(item.image, "stream")
+        except Invalid as refusal:
+            item.refusal = refusal
+
+    async def settle(self, batch: Batch) -> datetime | None:
+        """Hops 5 and 6 until every record has its outcome; the time that the scores carry."""
+        written_at = None
+        while items := batch.open():
+            with self._timed("publish"):
+                await self.publish(items)
+            with self._timed("write"):
+                written_at = await self.write(items)
+        return written_at
+
+    # 5
+    async def publish(self, items: list[Item]) -> None:
+        """Dead letters, and scores where a topic is set, before the rows: at least once, with ids to deduplicate by."""
+        topic = self._settings.kafka_scores_topic
+        async with asyncio.TaskGroup() as sends:
+            for item in items:
+                if item.refusal is not None:
+                    sends.create_task(self._publish_dead_letter(item.record, item.refusal))
+                elif topic is not None:
+                    sends.create_task(self._publish_score(topic, item))
+
+    async def _publish_dead_letter(self, record: Record, refusal: Invalid) -> None:
+        try:
+            await self._send(self._settings.kafka_dlq_topic, record, record.value, refusal)
+        except InvalidEvent as too_large:
+            log.warning("dead letter goes without its value", at=str(record.at), why=str(too_large))
+            refusal = type(refusal)(f"{refusal} (without its value: {too_large})")
+            await self._send(self._settings.kafka_dlq_topic, record, None, refusal)
+
+    async def _send(self, topic: str, record: Record, value: bytes | None, refusal: Invalid) -> None:
+        headers = dead_letter_headers(record, refusal, self._settings.kafka_group_id)
+        publisher = self._parts.publisher
+        await self._waits.until_works(
+            "broker", lambda: publisher.publish(topic, key=record.key, value=value, headers=headers)
+        )
+
+    async def _publish_score(self, topic: str, item: Item) -> None:
+        assert item.event is not None
+        score = _score_of(item)
+        headers, value = score_headers(score, item.event), score.model_dump_json().encode()
+        publisher = self._parts.publisher
+        await self._waits.until_works(
+            "broker", lambda: publisher.publish(topic, key=item.record.key, value=value, headers=headers)
+        )
+
+    # 6
+    async def write(self, items: list[Item]) -> datetime:
+        """One transaction. Where another copy of the same event was faster, this one is a duplicate or a conflict."""
+        scored = [item for item in items if item.refusal is None]
+        refused = [item for item in items if item.refusal is not None]
+        scores = [_new_score(item) for item in scored]
+        dead_letters = [_dead_letter(item) for item in refused]
+        written = await self._waits.until_works("store", lambda: self._parts.store.write(scores, dead_letters))
+        for item, outcome in zip(scored, written.outcomes, strict=True):
+            if outcome == "conflict":
+                item.prediction, item.refusal = None, _conflict(item)
+            else:
+                item.outcome = outcome
+        for item in refused:
+            item.outcome = "dead_lettered"
+        return written.scored_at
+
+    @contextmanager
+    def _timed(self, hop: Hop) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self._parts.metrics.batch_seconds.labels(hop=hop).observe(time.perf_counter() - began)
+
+
+def _asked(item: Item) -> Asked:
+    if item.event is None:
+        return Asked(item.record.at, None, None, None)
+    return Asked(item.record.at, item.event.source, item.event.id, item.digest)
+
+
+def _conflict(item: Item) -> Conflict:
+    assert item.event is not None
+    return Conflict(
+        f"source {item.event.source!r} id {item.event.id!r} was scored before with another content "
+        f"(this one has digest {item.digest}); give a new picture a new id"
+    )
+
+
+def _new_score(item: Item) -> NewScore:
+    assert item.event is not None
+    assert item.digest is not None
+    assert item.prediction is not None
+    return NewScore(item.record.at, item.event, item.digest, item.prediction)
+
+
+def _dead_letter(item: Item) -> DeadLetter:
+    assert item.refusal is not None
+    return DeadLetter(
+        record=item.record,
+        reason=item.refusal.reason,
+        message=str(item.refusal),
+        source=item.event.source if item.event else None,
+        event_id=item.event.id if item.event else None,
+        delivery_count=delivery_count(item.record),
+    )
+
+
+def _score_of(item: Item) -> Score:
+    """The score as it is published. Its time is that of the publishing: the row does not exist yet."""
+    assert item.event is not None
+    assert item.prediction is not None
+    at = item.record.at
+    return Score(
+        **item.prediction.model_dump(exclude={"cached", "timings_ms"}),
+        source=item.event.source,
+        event_id=item.event.id,
+        event_time=item.event.event_time,
+        scored_at=datetime.now(UTC),
+        kafka=KafkaPosition(topic=at.topic, partition=at.partition, offset=at.offset),
+        traceparent=item.event.traceparent,
+    )

@@ -1,0 +1,215 @@
+"""The consumer: from a Kafka record to a committed row, and the order in which it stops."""
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any
+
+from aiokafka.errors import KafkaError
+
+from broker.clients import MIB, build_consumer
+from broker.failures import explain
+from broker.topics import Cluster
+from consumer.assignment import Assignment
+from consumer.budget import Budget
+from consumer.commits import Commits
+from consumer.holds import Holds
+from consumer.hops import Hops, Parts
+from consumer.items import Batch, Item
+from consumer.lanes import Lane
+from consumer.poll import Member, Poller
+from consumer.waits import Waits
+from errors import DependencyAway
+from settings import ConsumerSettings
+from telemetry import logger
+
+log = logger("consumer")
+_LAST_POLL_S = 2.0
+_STOP_S = 5.0
+
+
+class Worker:
+    """One member of the group. `run` until `stop`; bugs propagate out of `run`.
+
+    1. poll       `Poller`: records of our partitions, as many as the budget allows.
+    2. decode     `_prepare`: envelopes to events;
+    3. skip                   what is decided already goes no further;
+    4. score                  fetch what is elsewhere, start the inference, and go on with the next batch meanwhile.
+    5. publish    `_settle`: batches in their order: dead letters out,
+    6. write                  rows in,
+    7. commit                 offsets up to the first undecided record of each partition (`Commits`, coalesced).
+
+    Two queues lie between: behind 1 and behind 4. Both are bounded by the one `Budget`.
+    """
+
+    def __init__(self, settings: ConsumerSettings, parts: Parts, cluster: Cluster) -> None:
+        self._settings = settings
+        self._metrics = parts.metrics
+        partitions = cluster.partitions[settings.kafka_topic]
+        self._consumer = build_consumer(settings, partition_fetch_bytes=_fetch_bytes(settings, partitions))
+        self.waits = Waits(parts.metrics)
+        self._budget = Budget(settings, parts.metrics)
+        self._hops = Hops(settings, parts, self.waits)
+        self._assignment = Assignment(parts.metrics, self._finish_in_flight)
+        member = Member(settings, cluster, self._consumer, self._assignment, parts.metrics)
+        self._poller = Poller(member, self._budget)
+        self._commits = Commits(self._consumer, self._assignment, self.waits, self._budget, parts.metrics)
+        self._holds = Holds(parts.fetcher, settings.source_deadline_s, self._budget, self)
+        self._polled: asyncio.Queue[Batch | None] = asyncio.Queue()
+        self._scoring: asyncio.Queue[Batch | None] = asyncio.Queue()
+        self._stopping = asyncio.Event()
+        self._deadline = asyncio.timeout(None)
+        self._tasks = asyncio.TaskGroup()
+        self._polling: asyncio.Task[None] | None = None
+        self._running = False
+
+    async def run(self) -> bool:
+        """Work until `stop`, then drain. True when all that was in flight is committed; False when the deadline cut it.
+
+        Raises DependencyAway when Kafka does not let us in before START_TIMEOUT_S.
+        """
+        await self._start()
+        try:
+            async with self._deadline, self._tasks:
+                self._running = True
+                if self._stopping.is_set():
+                    self._limit_drain()
+                committing = self.spawn(self._commits.keep_committing(), name="commit")
+                self._polling = self.spawn(self._poll(), name="poll")
+                self.spawn(self._prepare(), name="prepare")
+                await self._settle()
+                committing.cancel()
+                await self._commits.insist()
+        except TimeoutError:
+            if not self._deadline.expired():
+                raise
+            log.warning(
+                "drain deadline passed: what is in flight will be delivered again", records=self._budget.records
+            )
+            return False
+        finally:
+            await self._leave()
+        log.info("drained")
+        return True
+
+    def stop(self) -> None:
+        """Poll no more; finish, write and commit what is in flight within DRAIN_TIMEOUT_S. May be called twice."""
+        if self._stopping.is_set():
+            return
+        self._stopping.set()
+        if self._running:
+            self._limit_drain()
+
+    def _limit_drain(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._deadline.reschedule(loop.time() + self._settings.drain_timeout_s)
+        if self._polling is not None:
+            # A getmany that began in mid-rebalance may never return.
+            loop.call_later(_LAST_POLL_S, self._polling.cancel)
+
+    async def trouble(self) -> str | None:
+        """Why this consumer makes no progress at the moment, or None."""
+        wait = self.waits.current
+        return f"{wait.part} since {wait.since:%H:%M:%S}: {wait.why}" if wait else None
+
+    async def _start(self) -> None:
+        try:
+            async with asyncio.timeout(self._settings.start_timeout_s):
+                await self._consumer.start()
+        except (KafkaError, OSError, TimeoutError) as error:
+            await self._leave()
+            raise DependencyAway(explain(self._settings, error)) from error
+        self._consumer.subscribe([self._settings.kafka_topic], listener=self._assignment)
+
+    # 1
+    async def _poll(self) -> None:
+        try:
+            lanes = self._assignment.lanes
+            while not self._stopping.is_set():
+                batch = await self._poller.poll()
+                if self._assignment.lanes is not lanes:
+                    lanes = self._assignment.lanes
+                    self._commits.soon()  # where we begin: who scales consumers by lag reads it
+                if batch is not None:
+                    self._budget.take(len(batch.items), batch.size)
+                    self._metrics.batch_records.observe(len(batch.items))
+                    self._polled.put_nowait(batch)
+        finally:
+            self._polled.put_nowait(None)
+
+    # 2, 3, 4
+    async def _prepare(self) -> None:
+        while (batch := await self._polled.get()) is not None:
+            await self._hops.decode(batch)
+            await self._hops.skip(batch)
+            batch = await self._holds.sieve(batch)
+            if batch.items:
+                self.start_scoring(batch)
+        self._holds.give_up()
+        self._scoring.put_nowait(None)
+
+    def start_scoring(self, batch: Batch) -> None:
+        batch.scoring = self.spawn(self._hops.score(batch), name="score")
+        self._scoring.put_nowait(batch)
+
+    # 5, 6, 7
+    async def _settle(self) -> None:
+        while (batch := await self._scoring.get()) is not None:
+            assert batch.scoring is not None
+            await batch.scoring
+            await self._hops.settle(batch)
+            self._decided(batch)
+            self._commits.soon()
+
+    def _decided(self, batch: Batch) -> None:
+        now = time.time()
+        outcomes: dict[str, int] = {}
+        for item in batch.items:
+            assert item.outcome is not None
+            item.lane.decide(item.record.at.offset)
+            outcomes[item.outcome] = outcomes.get(item.outcome, 0) + 1
+            if item.outcome == "scored":
+                self._metrics.end_to_end.observe(max(0.0, now - item.record.at.timestamp_ms / 1000))
+            elif item.outcome == "dead_lettered" and item.refusal is not None:
+                self._metrics.dead_letters.labels(reason=item.refusal.reason).inc()
+        for outcome, count in outcomes.items():
+            self._metrics.records.labels(outcome=outcome).inc(count)
+        self._metrics.last_progress.set(now)
+        self._budget.rate.add(len(batch.items))
+        self._budget.give(len(batch.items), batch.size)
+        log.info("batch", records=len(batch.items), **outcomes)
+
+    def discard(self, item: Item) -> None:
+        """Let go of a record that we will not decide: it is delivered again."""
+        self._budget.give(1, item.record.size)
+
+    def poll_again(self, lane: Lane, offset: int) -> None:
+        """Deliver from `offset` on once more (a held partition keeps only a few records)."""
+        lane.rewind(offset)
+        if not lane.revoked and lane.partition in self._consumer.assignment():
+            self._consumer.seek(lane.partition, offset)
+
+    async def _finish_in_flight(self) -> None:
+        self._holds.give_up()
+        await self._budget.empty()
+        await self._commits.commit()
+
+    async def _leave(self) -> None:
+        # stop() with the broker away hangs or raises CancelledError: in a task of its own, with a bound.
+        leaving = asyncio.create_task(self._consumer.stop(), name="leave-group")
+        await asyncio.wait([leaving], timeout=_STOP_S)
+        if not leaving.done():
+            leaving.cancel()
+        with suppress(KafkaError, asyncio.CancelledError):
+            await leaving
+
+    def spawn(self, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
+        """A task whose failure ends the worker."""
+        return self._tasks.create_task(work, name=name)
+
+
+def _fetch_bytes(settings: ConsumerSettings, partitions: int) -> int:
+    """Kafka's buffers lie outside the budget of what is in flight: an eighth of the memory for all partitions."""
+    share = settings.memory_budget_mb * MIB // 8 // max(1, partitions)
+    return max(MIB // 4, min(4 * MIB, share))

@@ -1,0 +1,86 @@
+"""What a test asks Kafka and the tables, past all our own code."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import psycopg
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+Header = tuple[str, bytes]
+
+
+async def eventually(condition: Callable[[], Awaitable[Any]], *, within_s: float = 60.0, what: str = "") -> Any:
+    """The first truthy result of `condition`; fails after the deadline with the last one."""
+    deadline = asyncio.get_running_loop().time() + within_s
+    while not (result := await condition()):
+        if asyncio.get_running_loop().time() > deadline:
+            raise AssertionError(f"not within {within_s} s: {what or condition.__name__}, last seen {result!r}")
+        await asyncio.sleep(0.05)
+    return result
+
+
+async def publish(
+    servers: str, topic: str, records: Sequence[tuple[bytes | None, list[Header]]], *, partition: int | None = None
+) -> list[tuple[int, int]]:
+    """Publish (value, headers), round robin over the partitions or to one; (partition, offset) of each."""
+    async with AIOKafkaProducer(bootstrap_servers=servers, acks="all", max_request_size=2**25) as producer:
+        count = len(await producer.partitions_for(topic))
+        sent = [
+            await producer.send(
+                topic,
+                value,
+                key=b"gone" if value is None else None,
+                headers=headers,
+                partition=index % count if partition is None else partition,
+            )
+            for index, (value, headers) in enumerate(records)
+        ]
+        done = await asyncio.gather(*sent)
+    return [(at.partition, at.offset) for at in done]
+
+
+async def read_all(servers: str, topic: str) -> "list[ConsumerRecord[bytes, bytes]]":
+    """Every record of a topic, by partition and offset."""
+    async with AIOKafkaConsumer(
+        bootstrap_servers=servers, isolation_level="read_committed", max_partition_fetch_bytes=2**24
+    ) as consumer:
+        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or {0}]
+        consumer.assign(partitions)
+        ends = await consumer.end_offsets(partitions)
+        for tp, first in (await consumer.beginning_offsets(partitions)).items():
+            consumer.seek(tp, first)
+        found: list[ConsumerRecord[bytes, bytes]] = []
+        while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
+            for records in (await consumer.getmany(timeout_ms=200)).values():
+                found.extend(records)
+    return sorted(found, key=lambda record: (record.partition, record.offset))
+
+
+async def lag(servers: str, group: str, topic: str) -> int | None:
+    """Records between the committed offsets and the end; None while a partition has no commit."""
+    async with AIOKafkaConsumer(bootstrap_servers=servers) as consumer:
+        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or {0}]
+        ends = await consumer.end_offsets(partitions)
+    committed = await committed_offsets(servers, group)
+    if any(tp not in committed for tp in partitions):
+        return None
+    return sum(ends[tp] - committed[tp][0] for tp in partitions)
+
+
+async def committed_offsets(servers: str, group: str) -> dict[TopicPartition, tuple[int, str]]:
+    """Offset and metadata of each partition that the group has committed."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    await admin.start()
+    try:
+        found = await admin.list_consumer_group_offsets(group)
+    finally:
+        await admin.close()
+    return {tp: (at.offset, at.metadata) for tp, at in found.items() if at.offset >= 0}
+
+
+async def rows(database_url: str, query: str) -> list[tuple[Any, ...]]:
+    """What a query returns, over a connection of its own."""
+    async with await psycopg.AsyncConnection.connect(database_url) as connection:
+        return await (await connection.execute(query)).fetchall()
