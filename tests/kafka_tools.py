@@ -41,12 +41,23 @@ async def publish(
     return [(at.partition, at.offset) for at in done]
 
 
+async def partitions_of(servers: str, topic: str) -> list[TopicPartition]:
+    """All partitions of a topic."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    await admin.start()
+    try:
+        (described,) = await admin.describe_topics([topic])
+    finally:
+        await admin.close()
+    return [TopicPartition(topic, partition["partition"]) for partition in described["partitions"]]
+
+
 async def read_all(servers: str, topic: str) -> "list[ConsumerRecord[bytes, bytes]]":
     """Every record of a topic, by partition and offset."""
     async with AIOKafkaConsumer(
         bootstrap_servers=servers, isolation_level="read_committed", max_partition_fetch_bytes=2**24
     ) as consumer:
-        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or {0}]
+        partitions = await partitions_of(servers, topic)
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
         for tp, first in (await consumer.beginning_offsets(partitions)).items():
@@ -61,7 +72,7 @@ async def read_all(servers: str, topic: str) -> "list[ConsumerRecord[bytes, byte
 async def lag(servers: str, group: str, topic: str) -> int | None:
     """Records between the committed offsets and the end; None while a partition has no commit."""
     async with AIOKafkaConsumer(bootstrap_servers=servers) as consumer:
-        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or {0}]
+        partitions = await partitions_of(servers, topic)
         ends = await consumer.end_offsets(partitions)
     committed = await committed_offsets(servers, group)
     if any(tp not in committed for tp in partitions):

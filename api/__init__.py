@@ -1,0 +1,1 @@
+"""The HTTP service: predict, publish, query, and tell how it is."""
