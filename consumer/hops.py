@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from broker.publisher import Publisher
+from broker.publisher import Position, Publisher
 from consumer.items import Batch, Item
 from consumer.outgoing import dead_letter_headers, delivery_count, score_headers
 from consumer.waits import Waits
@@ -15,7 +15,7 @@ from errors import Conflict, Invalid, InvalidEvent
 from inference.core import InferenceCore
 from schemas.dead_letters import DeadLetter
 from schemas.envelope import decode_event
-from schemas.records import Record
+from schemas.records import Headers, Record
 from schemas.scores import KafkaPosition, Score
 from settings import ConsumerSettings
 from sources.fetcher import SourceFetcher
@@ -122,33 +122,35 @@ class Hops:
         async with asyncio.TaskGroup() as sends:
             for item in items:
                 if item.refusal is not None:
-                    sends.create_task(self._publish_dead_letter(item.record, item.refusal))
+                    sends.create_task(self._publish_dead_letter(item, item.refusal))
                 elif topic is not None:
                     sends.create_task(self._publish_score(topic, item))
 
-    async def _publish_dead_letter(self, record: Record, refusal: Invalid) -> None:
+    async def _publish_dead_letter(self, item: Item, refusal: Invalid) -> None:
+        record = item.record
         try:
-            await self._send(self._settings.kafka_dlq_topic, record, record.value, refusal)
+            sent = await self._send_dead_letter(record, record.value, refusal)
         except InvalidEvent as too_large:
             log.warning("dead letter goes without its value", at=str(record.at), why=str(too_large))
-            refusal = type(refusal)(f"{refusal} (without its value: {too_large})")
-            await self._send(self._settings.kafka_dlq_topic, record, None, refusal)
+            item.refusal = type(refusal)(f"{refusal} (its value is not on the topic: {too_large})")
+            sent = await self._send_dead_letter(record, None, item.refusal)
+        item.dead_letter_at = KafkaPosition(topic=sent.topic, partition=sent.partition, offset=sent.offset)
 
-    async def _send(self, topic: str, record: Record, value: bytes | None, refusal: Invalid) -> None:
+    async def _send_dead_letter(self, record: Record, value: bytes | None, refusal: Invalid) -> Position:
         headers = dead_letter_headers(record, refusal, self._settings.kafka_group_id)
+        return await self._send(self._settings.kafka_dlq_topic, record.key, value, headers)
+
+    async def _send(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> Position:
         publisher = self._parts.publisher
-        await self._waits.until_works(
-            "broker", lambda: publisher.publish(topic, key=record.key, value=value, headers=headers)
+        return await self._waits.until_works(
+            "broker", lambda: publisher.publish(topic, key=key, value=value, headers=headers)
         )
 
     async def _publish_score(self, topic: str, item: Item) -> None:
         assert item.event is not None
         score = _score_of(item)
-        headers, value = score_headers(score, item.event), score.model_dump_json().encode()
-        publisher = self._parts.publisher
-        await self._waits.until_works(
-            "broker", lambda: publisher.publish(topic, key=item.record.key, value=value, headers=headers)
-        )
+        value = score.model_dump_json().encode()
+        await self._send(topic, item.record.key, value, score_headers(score, item.event))
 
     # 6
     async def write(self, items: list[Item]) -> datetime:
@@ -157,14 +159,17 @@ class Hops:
         refused = [item for item in items if item.refusal is not None]
         scores = [_new_score(item) for item in scored]
         dead_letters = [_dead_letter(item) for item in refused]
-        written = await self._waits.until_works("store", lambda: self._parts.store.write(scores, dead_letters))
+        version = self._parts.core.info.model_version
+        written = await self._waits.until_works(
+            "store", lambda: self._parts.store.write(scores, dead_letters, model_version=version)
+        )
         for item, outcome in zip(scored, written.outcomes, strict=True):
             if outcome == "conflict":
                 item.prediction, item.refusal = None, _conflict(item)
             else:
                 item.outcome = outcome
-        for item in refused:
-            item.outcome = "dead_lettered"
+        for item, fate in zip(refused, written.dead_letters, strict=True):
+            item.outcome = fate
         return written.scored_at
 
     @contextmanager
@@ -204,6 +209,8 @@ def _dead_letter(item: Item) -> DeadLetter:
         source=item.event.source if item.event else None,
         event_id=item.event.id if item.event else None,
         delivery_count=delivery_count(item.record),
+        digest=item.digest,
+        published=item.dead_letter_at,
     )
 
 

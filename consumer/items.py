@@ -8,6 +8,7 @@ from errors import Invalid
 from schemas.events import ImageEvent
 from schemas.predictions import Prediction
 from schemas.records import Record
+from schemas.scores import KafkaPosition
 from telemetry import Outcome
 
 
@@ -26,6 +27,8 @@ class Item:
     prediction: Prediction | None = None
     refusal: Invalid | None = None
     """Why the record becomes a dead letter."""
+    dead_letter_at: KafkaPosition | None = None
+    """Where the dead letter stands on its topic."""
     outcome: Outcome | None = None
 
     @property

@@ -77,7 +77,8 @@ async def lag(servers: str, group: str, topic: str) -> int | None:
     committed = await committed_offsets(servers, group)
     if any(tp not in committed for tp in partitions):
         return None
-    return sum(ends[tp] - committed[tp][0] for tp in partitions)
+    behind: int = sum(ends[tp] - committed[tp][0] for tp in partitions)
+    return behind
 
 
 async def committed_offsets(servers: str, group: str) -> dict[TopicPartition, tuple[int, str]]:

@@ -1,0 +1,1 @@
+"""The only SQL: idempotent writes, queries and migrations, on PostgreSQL."""

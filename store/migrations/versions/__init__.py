@@ -1,0 +1,1 @@
+"""One module a revision, numbered; the number is what `store.migrations.HEAD` and the database compare."""
