@@ -1,0 +1,31 @@
+"""An engine without a network, for tests and soaks: cheap, deterministic, and tells pictures apart by their colours."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
+
+GRID = 4
+
+
+class FakeEngine:
+    """Probabilities from the mean colours of a 4 x 4 grid. Passes the same contract tests as the real engines."""
+
+    name = "fake"
+    precision = "fp32"
+    device = "cpu"
+
+    def __init__(self, classes: int = 1000, before: Callable[[Tensor], None] | None = None) -> None:
+        """`before` sees each batch ahead of its answer; it may block, or raise as a failing engine would."""
+        generator = torch.Generator().manual_seed(7)
+        self._directions = torch.randn(3 * GRID * GRID, classes, generator=generator)
+        self._before = before
+
+    def predict(self, batch: Tensor) -> Tensor:
+        """See Engine.predict."""
+        if self._before is not None:
+            self._before(batch)
+        pixels = batch.to(torch.float32)
+        colours = adaptive_avg_pool2d(pixels / 255 if batch.dtype == torch.uint8 else pixels, GRID).flatten(1)
+        return ((colours - 0.5) @ self._directions).softmax(dim=1)
