@@ -108,7 +108,8 @@ async def _create(
     admin: AIOKafkaAdminClient, topic: str, partitions: int, replication_factor: int | None, config: dict[str, str]
 ) -> None:
     # An empty assignment lets -1 through the client's own check; the broker then takes its default.
-    new = NewTopic(topic, partitions, replication_factor or -1, replica_assignments={}, topic_configs=config)
+    assignments: dict[int, list[int]] | None = None if replication_factor else {}
+    new = NewTopic(topic, partitions, replication_factor or -1, replica_assignments=assignments, topic_configs=config)
     try:
         response: Any = await admin.create_topics([new])
     except KafkaError as error:

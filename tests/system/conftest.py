@@ -1,0 +1,26 @@
+"""Topics and schema of a test's own, as SCORER_ settings for processes."""
+
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from broker.topics import create_topics
+from settings import KafkaSettings
+
+
+@pytest.fixture
+async def scorer_settings(kafka: str, migrated_url: str, checkpoint: Path) -> dict[str, Any]:
+    """What a consumer needs, with six partitions."""
+    name = f"s-{uuid.uuid4().hex[:12]}"
+    made = KafkaSettings(kafka_bootstrap_servers=kafka, kafka_topic=name)
+    await create_topics(made, max_image_bytes=8 * 2**20, partitions=6)
+    return {
+        "kafka_bootstrap_servers": kafka,
+        "kafka_topic": name,
+        "kafka_group_id": name,
+        "kafka_session_timeout_s": 3,
+        "database_url": migrated_url,
+        "weights": str(checkpoint),
+    }
