@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 Header = tuple[str, bytes]
 
@@ -82,11 +83,13 @@ async def lag(servers: str, group: str, topic: str) -> int | None:
 
 
 async def committed_offsets(servers: str, group: str) -> dict[TopicPartition, tuple[int, str]]:
-    """Offset and metadata of each partition that the group has committed."""
+    """Offset and metadata of each partition that the group has committed; none while the cluster has no coordinator."""
     admin = AIOKafkaAdminClient(bootstrap_servers=servers)
     await admin.start()
     try:
         found = await admin.list_consumer_group_offsets(group)
+    except GroupCoordinatorNotAvailableError:
+        return {}
     finally:
         await admin.close()
     return {tp: (at.offset, at.metadata) for tp, at in found.items() if at.offset >= 0}
