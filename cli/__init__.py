@@ -1,0 +1,1 @@
+"""The composition root: every command, and the one place that wires rooms together."""

@@ -1,0 +1,67 @@
+"""Exit codes: the one table from failures to codes, and the one line on stderr that goes with each."""
+
+import sys
+from collections.abc import Callable
+from typing import Final
+
+from typer import Abort
+from typer.exceptions import TyperException
+
+from errors import CommandFailed, DependencyAway, Invalid, SafetyLimit, ScorerError, Transient, UsageError
+
+FAILED: Final = 1
+INTERRUPTED: Final = 130
+TERMINATED: Final = 143
+
+EXIT_CODES: Final[tuple[tuple[type[BaseException], int], ...]] = (
+    (UsageError, 2),
+    (SafetyLimit, 3),
+    (DependencyAway, 4),
+    # A dependency that was there and went away under a command that does not wait for it.
+    (Transient, 4),
+    (Invalid, FAILED),
+    (CommandFailed, FAILED),
+    (ScorerError, FAILED),
+)
+"""First match counts. What is not here is a bug: a traceback, and exit 1."""
+
+
+def exit_code(run: Callable[[], object]) -> int:
+    """Run a command; its exit code. Expected failures become one line on stderr, bugs keep their traceback."""
+    try:
+        result = run()
+    except TyperException as error:
+        say_error(_usage(error))
+        return getattr(error, "exit_code", 2)
+    except ScorerError as error:
+        say_error(str(error))
+        return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
+    except (KeyboardInterrupt, Abort):
+        return INTERRUPTED
+    return result if isinstance(result, int) else 0
+
+
+def say_error(text: str) -> None:
+    """`streamscorer: error: ...`; one line, but where the end of a foreign program's log belongs to it."""
+    _say("error", text)
+
+
+def say_warning(text: str) -> None:
+    """`streamscorer: warning: ...`, in one line."""
+    _say("warning", text)
+
+
+def say(text: str) -> None:
+    """A line for people, on stderr."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def _say(kind: str, text: str) -> None:
+    say(f"streamscorer: {kind}: {text.strip()}")
+
+
+def _usage(error: TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    more = f" (see `{context.command_path} --help`)" if context is not None else ""
+    return f"{error.format_message().rstrip('.')}{more}"

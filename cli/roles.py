@@ -1,0 +1,158 @@
+"""The roles that run until they are told to stop: `all`, `consumer`, `api`. Here the rooms are wired together."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+
+from api.app import create_app, create_health_app
+from api.server import serve
+from api.services import Check, Services
+from broker.publisher import Publisher, open_publisher
+from broker.topics import Cluster, inspect
+from cli import output
+from cli.lifecycle import starting
+from consumer.hops import Parts
+from consumer.waits import backoff_s
+from consumer.worker import Worker
+from errors import BrokerUnavailable, DependencyAway, StoreUnavailable
+from inference.core import InferenceCore, open_core
+from settings import Settings
+from sources.fetcher import SourceFetcher, open_fetcher
+from store.store import Store, open_store
+from telemetry import Metrics, logger
+
+log = logger("cli")
+Announce = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """What every role that scores holds open."""
+
+    settings: Settings
+    metrics: Metrics
+    core: InferenceCore
+    store: Store
+    publisher: Publisher
+    fetcher: SourceFetcher
+
+    def checks(self) -> dict[str, Check]:
+        """Readiness of the rooms, by the name of what each depends on."""
+
+        async def store() -> str | None:
+            try:
+                await self.store.ping()
+            except StoreUnavailable as trouble:
+                return str(trouble)
+            return None
+
+        async def kafka() -> str | None:
+            try:
+                await self.publisher.ping()
+            except BrokerUnavailable as trouble:
+                return str(trouble)
+            return None
+
+        return {"store": store, "kafka": kafka}
+
+
+@asynccontextmanager
+async def open_rooms(settings: Settings) -> AsyncIterator[Rooms]:
+    """Model, store, publisher and fetcher; closed in the opposite order."""
+    metrics = Metrics()
+    async with AsyncExitStack() as stack:
+        core = await stack.enter_async_context(open_core(settings, metrics))
+        store = await stack.enter_async_context(open_store(settings, metrics, start_timeout_s=settings.start_timeout_s))
+        await store.register_model(core.info)
+        publisher = await stack.enter_async_context(open_publisher(settings))
+        fetcher = await stack.enter_async_context(open_fetcher(settings))
+        yield Rooms(settings, metrics, core, store, publisher, fetcher)
+
+
+async def run_all(settings: Settings, stop: asyncio.Event, announce: Announce = output.line) -> int:
+    """API and consumer in one process over one core."""
+    async with AsyncExitStack() as stack:
+        async with starting(stop):
+            cluster = await wait_for_cluster(settings)
+            rooms = await stack.enter_async_context(open_rooms(settings))
+        worker = _worker(rooms, cluster)
+        checks = rooms.checks() | {"consumer": worker.trouble}
+        async with asyncio.TaskGroup() as roles:
+            consuming = roles.create_task(_consume(worker, stop), name="consumer")
+            roles.create_task(serve(_app(rooms, checks), settings, on_ready=announce, stop=stop), name="api")
+            roles.create_task(_stop_worker(worker, stop), name="stop")
+    return 0 if consuming.result() else 1
+
+
+async def run_consumer(settings: Settings, stop: asyncio.Event) -> int:
+    """A member of the group; with HEALTH_PORT it answers /livez, /readyz and /metrics."""
+    async with AsyncExitStack() as stack:
+        async with starting(stop):
+            cluster = await wait_for_cluster(settings)
+            rooms = await stack.enter_async_context(open_rooms(settings))
+        worker = _worker(rooms, cluster)
+        async with asyncio.TaskGroup() as roles:
+            consuming = roles.create_task(_consume(worker, stop), name="consumer")
+            roles.create_task(_stop_worker(worker, stop), name="stop")
+            if settings.health_port is not None:
+                checks = rooms.checks() | {"consumer": worker.trouble}
+                app = create_health_app(checks, rooms.metrics, trouble=rooms.core.trouble)
+                answering = serve(app, settings, on_ready=output.line, stop=stop, listen_on="health_port")
+                roles.create_task(answering, name="health")
+    return 0 if consuming.result() else 1
+
+
+async def run_api(settings: Settings, stop: asyncio.Event) -> int:
+    """The HTTP service alone. It starts without Kafka, whose absence /readyz and POST /events tell."""
+    async with AsyncExitStack() as stack:
+        async with starting(stop):
+            rooms = await stack.enter_async_context(open_rooms(settings))
+        await serve(_app(rooms, rooms.checks()), settings, on_ready=output.line, stop=stop)
+    return 0
+
+
+async def wait_for_cluster(settings: Settings) -> Cluster:
+    """Our topics as Kafka knows them. Raises DependencyAway after START_TIMEOUT_S, UsageError for a missing topic."""
+    topics = [settings.kafka_topic, settings.kafka_dlq_topic]
+    if settings.kafka_scores_topic:
+        topics.append(settings.kafka_scores_topic)
+    deadline, attempt = asyncio.get_running_loop().time() + settings.start_timeout_s, 0
+    while True:
+        try:
+            return await inspect(settings, topics)
+        except BrokerUnavailable as trouble:
+            if asyncio.get_running_loop().time() > deadline:
+                raise DependencyAway(
+                    f"{trouble}; gave up after SCORER_START_TIMEOUT_S={settings.start_timeout_s:g} s, "
+                    "check SCORER_KAFKA_BOOTSTRAP_SERVERS"
+                ) from trouble
+            if attempt == 0:
+                log.warning("waiting", part="broker", why=str(trouble))
+            await asyncio.sleep(backoff_s(attempt))
+            attempt += 1
+
+
+def _worker(rooms: Rooms, cluster: Cluster) -> Worker:
+    parts = Parts(rooms.core, rooms.store, rooms.publisher, rooms.fetcher, rooms.metrics)
+    return Worker(rooms.settings, parts, cluster)
+
+
+def _app(rooms: Rooms, checks: dict[str, Check]) -> FastAPI:
+    return create_app(
+        Services(rooms.settings, rooms.core, rooms.store, rooms.publisher, rooms.fetcher, rooms.metrics, checks)
+    )
+
+
+async def _consume(worker: Worker, stop: asyncio.Event) -> bool:
+    try:
+        return await worker.run()
+    finally:
+        stop.set()
+
+
+async def _stop_worker(worker: Worker, stop: asyncio.Event) -> None:
+    await stop.wait()
+    worker.stop()
