@@ -73,7 +73,11 @@ def test_every_room_is_installed() -> None:
 
 def make(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     # Neither the settings of the `make` that runs the tests, nor its targets.
-    clean = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "TORCH_INDEX")}
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "TORCH_INDEX")
+    }
     return subprocess.run(
         ["make", *arguments], cwd=folder, env=clean, capture_output=True, text=True, timeout=60, check=False
     )

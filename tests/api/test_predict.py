@@ -19,7 +19,8 @@ from settings import InferenceSettings
 from telemetry import Metrics
 from tests.api.answers import problem, told
 from tests.api.conftest import MAX_IMAGE_BYTES, client_of
-from tests.checkpoints import SAMPLES
+from tests.checkpoints import SAMPLES, sample_images
+from tests.reference import reference_top1
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 CAT = (SAMPLES / "cat.png").read_bytes()
@@ -56,6 +57,16 @@ async def test_answers_belong_to_their_pictures(client: httpx.AsyncClient) -> No
     for one, other in zip(alone, batch, strict=True):
         assert other["prediction"]["predicted_class"] == one["predicted_class"]
         assert other["prediction"]["image"] == one["image"]
+
+
+async def test_every_sample_gets_the_answer_of_an_independent_reference(
+    client: httpx.AsyncClient, checkpoint: Path
+) -> None:
+    images = list(sample_images().values())
+    answers = await asyncio.gather(*(client.post("/predict", content=image) for image in images))
+    for answer, (class_id, probability) in zip(answers, reference_top1(checkpoint, images), strict=True):
+        assert told(answer)["predicted_class"] == class_id
+        assert abs(told(answer)["probability"] - probability) <= 1e-3
 
 
 async def test_top_k_says_how_many_classes(client: httpx.AsyncClient) -> None:
