@@ -54,9 +54,9 @@ def create_app(services: Services) -> FastAPI:
         swagger_ui_parameters={"validatorUrl": None},
     )
     app.state.services = services
-    _finish(app, Vitals(checks, services.metrics, services.core.trouble, about, asyncio.Event()))
     for router in _ROUTERS:
         app.include_router(router)
+    _finish(app, Vitals(checks, services.metrics, services.core.trouble, about, asyncio.Event()))
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend the schema
     return app
 
@@ -64,7 +64,7 @@ def create_app(services: Services) -> FastAPI:
 def openapi_document() -> dict[str, Any]:
     """What /openapi.json answers, with no service opened."""
     app = FastAPI(title=TITLE, version=version("streamscorer"), description=DESCRIPTION)
-    for router in (health.router, *_ROUTERS):
+    for router in (*_ROUTERS, health.router):
         app.include_router(router)
     return _openapi(app)
 

@@ -18,7 +18,7 @@ from settings import (
 )
 
 
-@with_settings(ApiSettings, InferenceSettings, ConsumerSettings, StoreSettings, logs="info")
+@with_settings(ApiSettings, InferenceSettings, ConsumerSettings, StoreSettings, logs="warning")
 def up(
     settings: Settings,
     samples: Annotated[
