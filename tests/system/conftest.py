@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from broker.topics import create_topics
 from settings import KafkaSettings
@@ -23,4 +24,6 @@ async def scorer_settings(kafka: str, migrated_url: str, checkpoint: Path) -> di
         "kafka_session_timeout_s": 3,
         "database_url": migrated_url,
         "weights": str(checkpoint),
+        # Hundreds of pictures: in the fastest arithmetic that this machine has. Exactness is tested elsewhere.
+        "precision": "bf16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "fp32",
     }

@@ -54,7 +54,7 @@ async def test_a_killed_consumer_leaves_nothing_lost_and_nothing_twice(
 async def test_a_stopped_consumer_drains_and_the_next_one_repeats_nothing(
     kafka: str, migrated_url: str, scorer_settings: dict[str, Any]
 ) -> None:
-    topic, total = str(scorer_settings["kafka_topic"]), 300
+    topic, total = str(scorer_settings["kafka_topic"]), 240
     records = [(image, cloud_event(f"{n}")) for n, image in enumerate(pictures(total))]
     await publish(kafka, topic, records)
 
