@@ -49,11 +49,13 @@ class Publisher:
         self._retiring: set[asyncio.Task[None]] = set()
 
     async def publish(self, topic: str, *, key: bytes | None, value: bytes | None, headers: Headers) -> Position:
-        """Send one record and wait until all replicas have it.
+        """Send one record and wait until all replicas have it. Without key and value it gets an empty value.
 
         Raises BrokerUnavailable when that is not known to have happened (the record may still be there), InvalidEvent
         when the topic refuses its size, CommandFailed when the topic does not exist or is forbidden.
         """
+        if key is None and value is None:
+            value = b""  # the client refuses what Kafka would take
         producer = await self._open()
         try:
             async with asyncio.timeout(_ACKNOWLEDGE_S):
@@ -64,6 +66,7 @@ class Publisher:
                 f"the record has {size} bytes, more than topic {topic} accepts (its max.message.bytes)"
             ) from error
         except (UnknownTopicOrPartitionError, InvalidTopicError, TopicAuthorizationFailedError) as error:
+            await self.ping()  # while no broker answers, every topic that is new to the client is unknown
             raise CommandFailed(
                 f"topic {topic}: {type(error).__name__}; `streamscorer topics create` makes it, "
                 "and the user needs the right to write to it"
@@ -76,9 +79,11 @@ class Publisher:
     async def ping(self) -> None:
         """Ask a broker for metadata. Raises BrokerUnavailable."""
         producer = await self._open()
-        with kafka_failures(self._settings):
+        try:
             async with asyncio.timeout(_START_S):
                 await producer.client.fetch_all_metadata()
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise BrokerUnavailable(explain(self._settings, error)) from error
 
     async def close(self) -> None:
         """Let go of the connection; bounded, also with the broker away."""

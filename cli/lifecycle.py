@@ -16,15 +16,15 @@ _CODES = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
 def run_until_signal(main: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> int:
     """Run `main(stop)` in an event loop; its exit code.
 
-    The first SIGINT or SIGTERM sets `stop`, the second one ends the process at once (130 or 143). Of failures that
-    come in a group the one that explains the others is raised alone.
+    The first SIGINT or SIGTERM sets `stop`, the second one ends the process at once (130 or 143). `main` may set `stop`
+    itself: that is no signal. Of failures that come in a group the one that explains the others is raised alone.
     """
 
     async def supervised() -> int:
-        stop = asyncio.Event()
+        stop, signalled = asyncio.Event(), asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in _CODES:
-            loop.add_signal_handler(number, _on_signal, number, stop)
+            loop.add_signal_handler(number, _on_signal, number, stop, signalled)
         try:
             return await asyncio.create_task(main(stop), name="main")
         except asyncio.CancelledError:
@@ -55,11 +55,12 @@ async def starting(stop: asyncio.Event) -> AsyncIterator[None]:
         watcher.cancel()
 
 
-def _on_signal(number: signal.Signals, stop: asyncio.Event) -> None:
-    if stop.is_set():
+def _on_signal(number: signal.Signals, stop: asyncio.Event, signalled: asyncio.Event) -> None:
+    if signalled.is_set():
         say_warning(f"second {number.name}: leaving without the drain; what was in flight will be delivered again")
         sys.stdout.flush()
         os._exit(_CODES[number])
+    signalled.set()
     stop.set()
 
 

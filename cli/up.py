@@ -13,6 +13,7 @@ from broker.topics import create_topics
 from cli import output
 from cli.embedded import running_kafka, running_postgres, watch
 from cli.exits import say, say_warning
+from cli.lifecycle import starting
 from cli.pipeline import patiently
 from cli.roles import run_all
 from cli.samples import score_samples
@@ -29,11 +30,13 @@ async def run_up(settings: Settings, stop: asyncio.Event, *, samples: bool, fres
 
     The embedded parts end last, after all that was in flight is committed.
     """
-    await check_address(settings)
     children: list[Child] = []
-    async with embedded_parts(settings, children, fresh=fresh) as complete:
-        await _prepare(complete)
-        chosen = await asyncio.to_thread(_with_weights, complete)
+    async with AsyncExitStack() as stack:
+        async with starting(stop):
+            await check_address(settings)
+            complete = await stack.enter_async_context(embedded_parts(settings, children, fresh=fresh))
+            await _prepare(complete)
+            chosen = await asyncio.to_thread(_with_weights, complete)
         ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
         def announce(url: str) -> None:

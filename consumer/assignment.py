@@ -40,15 +40,17 @@ class Assignment(ConsumerRebalanceListener):
         self.leaving = True
         for lane in self.lanes.values():
             lane.closing = True
-        if self.lanes:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(REVOKE_DRAIN_S):
-                    await self._drain()
-        for lane in self.lanes.values():
-            lane.revoked = True
-        self.lanes = {}
-        self._assigned = set()
-        self.epoch += 1
+        try:
+            if self.lanes:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(REVOKE_DRAIN_S):
+                        await self._drain()
+        finally:
+            for lane in self.lanes.values():
+                lane.revoked = True
+            self.lanes = {}
+            self._assigned = set()
+            self.epoch += 1
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Note what is ours now."""
@@ -66,7 +68,8 @@ class Assignment(ConsumerRebalanceListener):
         epoch, assigned = self.epoch, set(self._assigned)
         first = await consumer.beginning_offsets(assigned) if assigned else {}
         last = await consumer.end_offsets(assigned) if assigned and reset == "latest" else first
-        committed = {tp: await consumer.committed(tp) for tp in assigned}
+        # All at once: one by one, hundreds of partitions on a far broker would outlast the caller's patience.
+        committed = dict(zip(assigned, await asyncio.gather(*map(consumer.committed, assigned)), strict=True))
         if epoch != self.epoch:
             return
         lanes: dict[TopicPartition, Lane] = {}

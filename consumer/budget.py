@@ -55,6 +55,11 @@ class Budget:
         free = self.limit_records - self.records
         return free if free >= self.limit_records // 2 and self.bytes < self._limit_bytes else 0
 
+    @property
+    def tight(self) -> bool:
+        """Half of the bytes are taken: what waits may keep no more, so that the rest stays for what does not wait."""
+        return self.bytes >= self._limit_bytes // 2
+
     def take(self, records: int, size: int) -> None:
         self.records += records
         self.bytes += size

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from aiokafka import AIOKafkaConsumer, OffsetAndMetadata
@@ -48,15 +49,15 @@ class Commits:
         loop = asyncio.get_running_loop()
         next_state = loop.time()
         while True:
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout_at(next_state):
                     await self._due.wait()
-            except TimeoutError:
+            self._due.clear()
+            # By the clock, not by the time-out: while something is always due, that never comes.
+            everything = loop.time() >= next_state
+            if everything:
                 next_state = loop.time() + STATE_EVERY_S
-                await self.commit(everything=True)
-            else:
-                self._due.clear()
-                await self.commit()
+            await self.commit(everything=everything)
 
     async def commit(self, *, everything: bool = False) -> bool:
         """Commit what changed, or all lanes. False when Kafka did not take it."""

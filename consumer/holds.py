@@ -41,7 +41,8 @@ class Holds:
     """Fetches image_uris, and keeps the records of a partition in order behind one that is not there yet.
 
     A held partition keeps its next few records, so that their sources are asked at the same time; the rest is polled
-    again later. What is held counts in bytes but not in records: others' records still fit.
+    again later. What is held counts in bytes but not in records, and no more is kept or fetched ahead once half of the
+    bytes are taken: others' records still fit.
     """
 
     def __init__(self, fetcher: SourceFetcher, deadline_s: float, budget: Budget, line: Line) -> None:
@@ -91,7 +92,7 @@ class Holds:
         held, offset = self._waiting[item.lane], item.record.at.offset
         if offset >= item.lane.next_offset:
             self._drop(item)
-        elif len(held) < _HELD_RECORDS:
+        elif len(held) < _HELD_RECORDS and not self._budget.tight:
             self._budget.give(1, 0)
             held.append(item)
         else:
@@ -119,11 +120,18 @@ class Holds:
 
     async def _fetch(self, item: Item, ref: ImageRef) -> None:
         """Until the image is there, is refused for good, or the deadline has passed."""
-        began, attempt = time.monotonic(), 0
+        began, attempt = 0.0, 0
         while True:
+            while self._must_wait(item):
+                await self._budget.change(1.0)
             try:
                 async with item.lane.fetch_slots:
+                    if self._must_wait(item):
+                        continue  # others were faster, and what must wait may not keep a slot
+                    began = began if attempt else time.monotonic()
                     item.image = await self._fetcher.fetch(ref)
+                item.fetched_bytes = len(item.image)
+                self._budget.take(0, item.fetched_bytes)
             except Invalid as refusal:
                 item.refusal = refusal
             except SourceUnavailable as trouble:
@@ -135,3 +143,7 @@ class Holds:
                     continue
                 item.refusal = SourceExpired(f"{trouble} (tried {attempt} times in {tried_s:.0f} s)")
             return
+
+    def _must_wait(self, item: Item) -> bool:
+        """An image is fetched ahead only where there is room; the next record of a partition always gets its own."""
+        return self._budget.tight and item.lane.committable != item.record.at.offset

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 
 from broker.publisher import Position, Publisher
 from consumer.items import Batch, Item
-from consumer.outgoing import dead_letter_headers, delivery_count, score_headers
+from consumer.outgoing import dead_letter_headers, delivery_count, lighter_letters, score_headers
 from consumer.waits import Waits
 from errors import Conflict, Invalid, InvalidEvent
 from inference.core import InferenceCore
 from schemas.dead_letters import DeadLetter
 from schemas.envelope import decode_event
-from schemas.records import Headers, Record
+from schemas.records import Headers
 from schemas.scores import KafkaPosition, Score
 from settings import ConsumerSettings
 from sources.fetcher import SourceFetcher
@@ -127,18 +127,22 @@ class Hops:
                     sends.create_task(self._publish_score(topic, item))
 
     async def _publish_dead_letter(self, item: Item, refusal: Invalid) -> None:
-        record = item.record
-        try:
-            sent = await self._send_dead_letter(record, record.value, refusal)
-        except InvalidEvent as too_large:
-            log.warning("dead letter goes without its value", at=str(record.at), why=str(too_large))
-            item.refusal = type(refusal)(f"{refusal} (its value is not on the topic: {too_large})")
-            sent = await self._send_dead_letter(record, None, item.refusal)
-        item.dead_letter_at = KafkaPosition(topic=sent.topic, partition=sent.partition, offset=sent.offset)
-
-    async def _send_dead_letter(self, record: Record, value: bytes | None, refusal: Invalid) -> Position:
-        headers = dead_letter_headers(record, refusal, self._settings.kafka_group_id)
-        return await self._send(self._settings.kafka_dlq_topic, record.key, value, headers)
+        record, topic, group = item.record, self._settings.kafka_dlq_topic, self._settings.kafka_group_id
+        lighter = iter(lighter_letters(record))
+        letter = record
+        while True:
+            headers = dead_letter_headers(letter, item.refusal or refusal, group)
+            try:
+                sent = await self._send(topic, letter.key, letter.value, headers)
+            except InvalidEvent as too_large:
+                lacks, letter = next(lighter, (None, letter))
+                if lacks is None:
+                    raise
+                log.warning("dead letter is incomplete", at=str(record.at), lacks=lacks, why=str(too_large))
+                item.refusal = type(refusal)(f"{refusal} (not on the topic: its {lacks}; {too_large})")
+            else:
+                item.dead_letter_at = KafkaPosition(topic=sent.topic, partition=sent.partition, offset=sent.offset)
+                return
 
     async def _send(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> Position:
         publisher = self._parts.publisher
@@ -149,8 +153,12 @@ class Hops:
     async def _publish_score(self, topic: str, item: Item) -> None:
         assert item.event is not None
         score = _score_of(item)
-        value = score.model_dump_json().encode()
-        await self._send(topic, item.record.key, value, score_headers(score, item.event))
+        value, headers = score.model_dump_json().encode(), score_headers(score, item.event)
+        try:
+            await self._send(topic, item.record.key, value, headers)
+        except InvalidEvent as too_large:
+            log.warning("score goes without the record's key", at=str(item.record.at), why=str(too_large))
+            await self._send(topic, None, value, headers)
 
     # 6
     async def write(self, items: list[Item]) -> datetime:

@@ -23,6 +23,8 @@ class Item:
     """Envelope digest."""
     image: bytes | None = None
     """Encoded image, from the envelope or fetched."""
+    fetched_bytes: int = 0
+    """Of the image, where it was not in the record."""
     fetching: asyncio.Task[None] | None = None
     prediction: Prediction | None = None
     refusal: Invalid | None = None
@@ -30,6 +32,11 @@ class Item:
     dead_letter_at: KafkaPosition | None = None
     """Where the dead letter stands on its topic."""
     outcome: Outcome | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes that it holds."""
+        return self.record.size + self.fetched_bytes
 
     @property
     def ready(self) -> bool:
@@ -46,8 +53,8 @@ class Batch:
 
     @property
     def size(self) -> int:
-        """Bytes of all its records."""
-        return sum(item.record.size for item in self.items)
+        """Bytes that all its records hold."""
+        return sum(item.size for item in self.items)
 
     def open(self) -> list[Item]:
         """What is not decided yet."""

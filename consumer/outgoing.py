@@ -39,6 +39,18 @@ def dead_letter_headers(record: Record, refusal: Invalid, group_id: str) -> Head
     return (*theirs, *((name, value.encode()) for name, value in ours.items()))
 
 
+def lighter_letters(record: Record) -> tuple[tuple[str, Record], ...]:
+    """What may go out where the whole record is too large for the topic: what each lacks, and the rest of the record.
+
+    What tells its origin and counts its deliveries always stays.
+    """
+    ours = tuple(header for header in record.headers if header[0] in (ORIGIN, _COUNT))
+    return (
+        ("value", Record(record.at, record.key, None, record.headers)),
+        ("value, key and headers", Record(record.at, None, None, ours)),
+    )
+
+
 def score_headers(score: Score, event: ImageEvent) -> Headers:
     """CloudEvents binary mode; the id is the same however often the score is published."""
     name = f"{score.source}\n{score.event_id}\n{score.model_version}"

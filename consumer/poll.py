@@ -13,7 +13,7 @@ from broker.topics import Cluster
 from consumer.assignment import Assignment
 from consumer.budget import Budget
 from consumer.items import Batch, Item
-from consumer.unreadable import NOT_A_RECORD, find_unreadable, not_a_record
+from consumer.unreadable import NOT_A_RECORD, blames_a_record, find_unreadable, not_a_record
 from consumer.waits import backoff_s
 from schemas.records import Coordinates, Record
 from settings import ConsumerSettings
@@ -21,6 +21,8 @@ from telemetry import Metrics, logger
 
 log = logger("consumer")
 _POLL_S = 0.5
+_GIVE_UP_S = 60.0
+"""A failure of the client itself that stays so long does not pass any more: end, and be started again."""
 _NOTHING = TopicPartition("", 0)
 
 
@@ -44,22 +46,21 @@ class Poller:
         self._assignment = member.assignment
         self._budget = budget
         self._polled_at = 0.0
+        self._failing_since: float | None = None
 
     async def poll(self) -> Batch | None:
         """The next records, in offset order within a partition; None after a while without any.
 
-        Raises UsageError where Kafka forbids us the topic or the group.
+        Raises UsageError where Kafka forbids us the topic or the group, KafkaError when the client does not recover.
         """
         if self._assignment.leaving:
-            await self._idle()
-            return None
+            return await self._idle()
         if self._assignment.pending:
             await self._begin_lanes()
         wanted = [tp for tp, lane in self._assignment.lanes.items() if lane.held is None]
         room = self._budget.room()
         if not wanted or not room:
-            await self._idle()
-            return None
+            return await self._idle()
         with self._member.metrics.batch_seconds.labels(hop="poll").time():
             items = await self._poll(wanted, room)
         self._polled_at = time.monotonic()
@@ -72,8 +73,12 @@ class Poller:
         except NOT_A_RECORD as error:
             raise not_a_record(error) from error
         except Exception as error:  # noqa: BLE001  (the client raises anything at a record that it cannot read)
+            if not blames_a_record(error):
+                await self._pause(error)
+                return []
             log.warning("poll failed, looking for the record", error=f"{type(error).__name__}: {error}")
             return await self._unreadable(epoch)
+        self._failing_since = None
         if epoch != self._assignment.epoch:
             # A rebalance came between: whoever owns these records, nothing was delivered. Begin where the lanes do.
             for tp, lane in self._assignment.lanes.items():
@@ -92,8 +97,7 @@ class Poller:
         try:
             found = await find_unreadable(self._consumer, self._assignment.lanes.values())
         except (KafkaError, TimeoutError) as error:
-            log.warning("poll failed, trying again", error=f"{type(error).__name__}: {error}")
-            await asyncio.sleep(backoff_s(3))
+            await self._pause(error)
             return []
         items = []
         for lane, refusal in found.items() if epoch == self._assignment.epoch else ():
@@ -109,13 +113,27 @@ class Poller:
         try:
             async with asyncio.timeout(settings.kafka_session_timeout_s):
                 await self._assignment.begin(self._consumer, settings.kafka_auto_offset_reset)
+        except NOT_A_RECORD as error:
+            raise not_a_record(error) from error
         except (KafkaError, TimeoutError) as error:
-            log.warning("positions unknown, asking again", error=f"{type(error).__name__}: {error}")
-            await asyncio.sleep(backoff_s(3))
+            await self._pause(error)
 
-    async def _idle(self) -> None:
+    async def _pause(self, error: Exception) -> None:
+        """Before trying again; said once. Raises the error when the client does not recover."""
+        now = time.monotonic()
+        if self._failing_since is None:
+            self._failing_since = now
+            log.warning("poll failed, trying again", error=f"{type(error).__name__}: {error}")
+        elif now - self._failing_since > _GIVE_UP_S and isinstance(error, KafkaError) and not error.retriable:
+            raise error
+        await asyncio.sleep(backoff_s(3))
+
+    async def _idle(self) -> Batch | None:
         """Wait a little for room; from time to time poll for nothing, which keeps the membership and the buffers."""
         if time.monotonic() - self._polled_at > MAX_POLL_INTERVAL_S / 10:
-            await self._consumer.getmany(_NOTHING, timeout_ms=0)
+            items = await self._poll([_NOTHING], room=1)
             self._polled_at = time.monotonic()
+            if items:
+                return Batch(items)
         await self._budget.change(_POLL_S / 5)
+        return None

@@ -5,16 +5,23 @@ from collections.abc import Iterable
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import (
+    ConsumerStoppedError,
+    CorruptRecordException,
     GroupAuthorizationFailedError,
+    KafkaError,
+    RecordTooLargeError,
     TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
+    UnsupportedCodecError,
 )
 
 from consumer.lanes import Lane
 from errors import UnreadableRecord, UsageError
 
 NOT_A_RECORD = (GroupAuthorizationFailedError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError)
-"""Failures of a poll that no record is to blame for."""
+"""Failures of a poll that no record is to blame for, and that waiting does not mend."""
+_OF_A_RECORD = (CorruptRecordException, UnsupportedCodecError, RecordTooLargeError)
+_OF_THE_CLIENT = (KafkaError, ConsumerStoppedError, TimeoutError)
 _ONE_RECORD_S = 5.0
 
 
@@ -26,17 +33,27 @@ def not_a_record(error: BaseException) -> UsageError:
     )
 
 
+def blames_a_record(error: Exception) -> bool:
+    """Whether a record is why the poll failed: a poll also raises what happened to the group meanwhile.
+
+    Of a record it raises whatever its bytes provoked.
+    """
+    return isinstance(error, _OF_A_RECORD) or not isinstance(error, _OF_THE_CLIENT)
+
+
 async def find_unreadable(consumer: AIOKafkaConsumer, lanes: Iterable[Lane]) -> dict[Lane, UnreadableRecord]:
     """The lanes whose next record makes a poll fail, each with the reason.
 
     A failed poll does not say which partition it failed at, and may have skipped good records of the others: so all go
     back to where their lanes stand, and those with something to read are polled one by one for a single record.
+    Raises KafkaError and TimeoutError (a rebalance) for what is not a record's fault.
     """
     found = {}
     by_partition = {lane.partition: lane for lane in lanes}
-    ends = await consumer.end_offsets(list(by_partition))
+    # Before anything is awaited: a commit takes a position that is ahead for the end of control records.
     for partition, lane in by_partition.items():
         consumer.seek(partition, lane.next_offset)
+    ends = await consumer.end_offsets(list(by_partition))
     for partition, lane in by_partition.items():
         if lane.next_offset >= ends[partition]:
             continue
@@ -45,7 +62,9 @@ async def find_unreadable(consumer: AIOKafkaConsumer, lanes: Iterable[Lane]) -> 
                 await consumer.getmany(partition, timeout_ms=int(_ONE_RECORD_S * 1000), max_records=1)
         except NOT_A_RECORD as error:
             raise not_a_record(error) from error
-        except Exception as error:  # noqa: BLE001  (whatever the client raises is what makes the record unreadable)
+        except Exception as error:
+            if not blames_a_record(error):
+                raise
             found[lane] = UnreadableRecord(
                 f"the record at offset {lane.next_offset} of partition {partition.partition} cannot be read: "
                 f"{type(error).__name__}: {error}"

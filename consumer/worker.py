@@ -1,6 +1,7 @@
 """The consumer: from a Kafka record to a committed row, and the order in which it stops."""
 
 import asyncio
+import itertools
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
@@ -19,7 +20,7 @@ from consumer.hops import Hops, Parts
 from consumer.items import Batch, Item
 from consumer.lanes import Lane
 from consumer.poll import Member, Poller
-from consumer.waits import Waits
+from consumer.waits import Waits, backoff_s
 from errors import DependencyAway
 from settings import ConsumerSettings
 from telemetry import logger
@@ -59,6 +60,7 @@ class Worker:
         self._polled: asyncio.Queue[Batch | None] = asyncio.Queue()
         self._scoring: asyncio.Queue[Batch | None] = asyncio.Queue()
         self._stopping = asyncio.Event()
+        self._starting: asyncio.Timeout | None = None
         self._deadline = asyncio.timeout(None)
         self._tasks = asyncio.TaskGroup()
         self._polling: asyncio.Task[None] | None = None
@@ -69,8 +71,9 @@ class Worker:
 
         Raises DependencyAway when Kafka does not let us in before START_TIMEOUT_S.
         """
-        await self._start()
         try:
+            if not await self._start():
+                return True
             async with self._deadline, self._tasks:
                 self._running = True
                 if self._stopping.is_set():
@@ -100,6 +103,8 @@ class Worker:
         self._stopping.set()
         if self._running:
             self._limit_drain()
+        elif self._starting is not None:
+            self._starting.reschedule(asyncio.get_running_loop().time())
 
     def _limit_drain(self) -> None:
         loop = asyncio.get_running_loop()
@@ -113,14 +118,30 @@ class Worker:
         wait = self.waits.current
         return f"{wait.part} since {wait.since:%H:%M:%S}: {wait.why}" if wait else None
 
-    async def _start(self) -> None:
+    async def _start(self) -> bool:
+        """Connect, as soon as Kafka lets us. False when `stop` came first: nothing was in flight."""
+        trouble: Exception | None = None
         try:
-            async with asyncio.timeout(self._settings.start_timeout_s):
-                await self._consumer.start()
-        except (KafkaError, OSError, TimeoutError) as error:
-            await self._leave()
-            raise DependencyAway(explain(self._settings, error)) from error
+            async with asyncio.timeout(self._settings.start_timeout_s) as self._starting:
+                for attempt in itertools.count():
+                    if self._stopping.is_set():
+                        return False
+                    try:
+                        await self._consumer.start()
+                        break
+                    except (KafkaError, OSError) as error:
+                        if isinstance(error, KafkaError) and not error.retriable:
+                            raise DependencyAway(explain(self._settings, error)) from error
+                        trouble = error
+                    await asyncio.sleep(backoff_s(attempt))
+        except TimeoutError as error:
+            if self._stopping.is_set():
+                return False
+            raise DependencyAway(explain(self._settings, trouble or error)) from error
+        finally:
+            self._starting = None
         self._consumer.subscribe([self._settings.kafka_topic], listener=self._assignment)
+        return True
 
     # 1
     async def _poll(self) -> None:
@@ -182,7 +203,7 @@ class Worker:
 
     def discard(self, item: Item) -> None:
         """Let go of a record that we will not decide: it is delivered again."""
-        self._budget.give(1, item.record.size)
+        self._budget.give(1, item.size)
 
     def poll_again(self, lane: Lane, offset: int) -> None:
         """Deliver from `offset` on once more (a held partition keeps only a few records)."""
@@ -201,8 +222,10 @@ class Worker:
         await asyncio.wait([leaving], timeout=_STOP_S)
         if not leaving.done():
             leaving.cancel()
-        with suppress(KafkaError, asyncio.CancelledError):
-            await leaving
+            await asyncio.wait([leaving], timeout=_STOP_S)
+        if leaving.done():
+            with suppress(KafkaError, asyncio.CancelledError):
+                leaving.result()
 
     def spawn(self, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
         """A task whose failure ends the worker."""

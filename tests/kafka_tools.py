@@ -17,7 +17,7 @@ async def eventually(condition: Callable[[], Awaitable[Any]], *, within_s: float
     deadline = asyncio.get_running_loop().time() + within_s
     while not (result := await condition()):
         if asyncio.get_running_loop().time() > deadline:
-            raise AssertionError(f"not within {within_s} s: {what or condition.__name__}, last seen {result!r}")
+            raise AssertionError(f"not within {within_s} s: {what or condition!r}, last seen {result!r}")
         await asyncio.sleep(0.05)
     return result
 

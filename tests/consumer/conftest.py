@@ -43,13 +43,13 @@ async def settings(kafka: str, migrated_url: str, checkpoint: Path, tmp_path: Pa
 class Running:
     """A worker at work, with the rooms it uses."""
 
-    def __init__(self, settings: Settings, worker: Worker, parts: Parts, publisher: Publisher) -> None:
+    def __init__(self, settings: Settings, worker: Worker, parts: Parts) -> None:
         self.settings = settings
         self.worker = worker
         self.core: InferenceCore = parts.core
         self.store: Store = parts.store
         self.metrics: Metrics = parts.metrics
-        self.publisher = publisher
+        self.publisher: Publisher = parts.publisher
 
     def count(self, name: str, **labels: str) -> float:
         """A sample's value as it would be scraped; 0 where it does not exist yet."""
@@ -57,19 +57,25 @@ class Running:
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Running]:
-    """Run a worker until the end of the block, then drain it; it must drain."""
+async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
+    """The rooms that a consumer works with."""
     metrics = Metrics()
     async with AsyncExitStack() as stack:
         core = await stack.enter_async_context(open_core(settings, metrics))
         store = await stack.enter_async_context(open_store(settings, metrics, start_timeout_s=10))
         publisher = await stack.enter_async_context(open_publisher(settings))
         fetcher = await stack.enter_async_context(open_fetcher(settings))
-        parts = Parts(core, store, publisher, fetcher, metrics)
+        yield Parts(core, store, publisher, fetcher, metrics)
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Running]:
+    """Run a worker until the end of the block, then drain it; it must drain."""
+    async with open_parts(settings) as parts:
         cluster = await inspect(settings, [settings.kafka_topic, settings.kafka_dlq_topic])
         worker = Worker(settings, parts, cluster)
         async with asyncio.TaskGroup() as tasks:
             work = tasks.create_task(worker.run())
-            yield Running(settings, worker, parts, publisher)
+            yield Running(settings, worker, parts)
             worker.stop()
         assert work.result() is True

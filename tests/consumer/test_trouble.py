@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -17,6 +18,8 @@ from tests.checkpoints import sample_images
 from tests.consumer.conftest import PARTITIONS, Running, running
 from tests.consumer.test_worker import cloud_event, drained, servers, url
 from tests.kafka_tools import committed_offsets, eventually, publish, rows
+
+MIB = 1024 * 1024
 
 
 class Gate:
@@ -142,3 +145,48 @@ async def test_a_store_that_is_away_is_waited_for_and_said(settings: Settings) -
         await publish(servers(settings), settings.kafka_topic, [(image, cloud_event("2"))])
         await eventually(partial(drained, settings))
     assert len(await rows(url(settings), "select 1 from scores")) == 2
+
+
+async def held(scorer: Running, settings: Settings) -> bool:
+    lane = scorer.worker._assignment.lanes.get(TopicPartition(settings.kafka_topic, 0))
+    return lane is not None and lane.held is not None and scorer.count("scorer_inflight_records") == 0
+
+
+async def test_large_records_behind_a_slow_source_leave_room_for_the_other_partitions(
+    settings: Settings, gate: Gate
+) -> None:
+    image = next(iter(sample_images().values()))
+    settings = settings.model_copy(update={"uri_http_hosts": (gate.host,), "memory_budget_mb": 1024})
+    await publish(servers(settings), settings.kafka_topic, [by_uri(gate, "slow")], partition=0)
+    for _ in range(20):
+        await publish(servers(settings), settings.kafka_topic, [(bytes(7 * MIB), [])], partition=0)
+    async with running(settings) as scorer:
+        await eventually(partial(held, scorer, settings))
+        for partition in range(1, PARTITIONS):
+            await publish(
+                servers(settings), settings.kafka_topic, [(image, cloud_event(f"{partition}"))], partition=partition
+            )
+        await eventually(partial(others_done, settings, 1), within_s=20)
+        assert await offset_of(settings, 0) == 0
+        gate.open.set()
+        await eventually(partial(drained, settings))
+        assert scorer.count("scorer_inflight_bytes") == 0
+    assert len(await rows(url(settings), "select 1 from scores")) == PARTITIONS
+    assert await rows(url(settings), "select count(*), min(reason) from dead_letters") == [(20, "InvalidEvent")]
+
+
+async def test_fetched_images_count_as_bytes_in_flight(settings: Settings, gate: Gate, tmp_path: Path) -> None:
+    settings = settings.model_copy(update={"uri_http_hosts": (gate.host,), "memory_budget_mb": 1024})
+    (tmp_path / "large").write_bytes(bytes(7 * MIB))
+    by_file = {"source": "/test", "image_uri": (tmp_path / "large").as_uri()}
+    behind: list[tuple[bytes, list[tuple[str, bytes]]]] = [
+        (json.dumps(by_file | {"id": f"{number}"}).encode(), []) for number in range(30)
+    ]
+    await publish(servers(settings), settings.kafka_topic, [by_uri(gate, "slow"), *behind], partition=0)
+    async with running(settings) as scorer:
+        await eventually(partial(held, scorer, settings), within_s=20)
+        assert scorer.count("scorer_inflight_bytes") < 128 * MIB
+        gate.open.set()
+        await eventually(partial(drained, settings))
+        assert scorer.count("scorer_inflight_bytes") == 0
+    assert await rows(url(settings), "select count(*), min(reason) from dead_letters") == [(30, "InvalidImage")]
