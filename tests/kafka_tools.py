@@ -1,7 +1,7 @@
 """What a test asks Kafka and the tables, past all our own code."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
@@ -10,16 +10,6 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 Header = tuple[str, bytes]
-
-
-async def eventually(condition: Callable[[], Awaitable[Any]], *, within_s: float = 60.0, what: str = "") -> Any:
-    """The first truthy result of `condition`; fails after the deadline with the last one."""
-    deadline = asyncio.get_running_loop().time() + within_s
-    while not (result := await condition()):
-        if asyncio.get_running_loop().time() > deadline:
-            raise AssertionError(f"not within {within_s} s: {what or condition!r}, last seen {result!r}")
-        await asyncio.sleep(0.05)
-    return result
 
 
 async def publish(

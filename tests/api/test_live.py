@@ -19,7 +19,7 @@ from tests.api.answers import problem, told
 from tests.api.conftest import MAX_IMAGE_BYTES
 from tests.api.watching import nobody_waits, somebody_waits
 from tests.checkpoints import SAMPLES
-from tests.kafka_tools import eventually
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 DEADLINE_S = 10.0

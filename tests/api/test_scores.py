@@ -16,7 +16,7 @@ from tests.api.answers import problem
 from tests.api.conftest import client_of
 from tests.api.watching import somebody_waits
 from tests.api.writing import write_score
-from tests.kafka_tools import eventually
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 DEADLINE_S = 10.0

@@ -8,7 +8,8 @@ from broker.publisher import open_publisher
 from broker.topics import create_topics
 from cli.samples import sample_photos, score_samples
 from settings import Settings
-from tests.kafka_tools import eventually, read_all
+from tests.kafka_tools import read_all
+from tests.waiting import eventually
 
 
 async def published(servers: str, topic: str, count: int) -> bool:

@@ -10,7 +10,8 @@ from settings import Settings
 from tests.checkpoints import sample_images
 from tests.consumer.conftest import running
 from tests.consumer.test_worker import cloud_event, drained, servers, url
-from tests.kafka_tools import Header, eventually, read_all, rows
+from tests.kafka_tools import Header, read_all, rows
+from tests.waiting import eventually
 
 LIMIT = 4096
 

@@ -17,7 +17,8 @@ from settings import Settings
 from tests.checkpoints import sample_images
 from tests.consumer.conftest import PARTITIONS, Running, running
 from tests.consumer.test_worker import cloud_event, drained, servers, url
-from tests.kafka_tools import committed_offsets, eventually, publish, rows
+from tests.kafka_tools import committed_offsets, publish, rows
+from tests.waiting import eventually
 
 MIB = 1024 * 1024
 

@@ -20,7 +20,8 @@ from settings import Settings
 from tests.checkpoints import sample_images
 from tests.consumer.conftest import Running, running
 from tests.consumer.test_worker import cloud_event, drained, servers, url
-from tests.kafka_tools import eventually, publish, rows
+from tests.kafka_tools import publish, rows
+from tests.waiting import eventually
 
 NAME = "not-utf-8"
 

@@ -10,8 +10,9 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from settings import Settings
 from tests.checkpoints import sample_images
 from tests.consumer.conftest import PARTITIONS, running
-from tests.kafka_tools import committed_offsets, eventually, lag, publish, read_all, rows
+from tests.kafka_tools import committed_offsets, lag, publish, read_all, rows
 from tests.reference import reference_top1
+from tests.waiting import eventually
 
 
 def cloud_event(event_id: str, source: str = "/test") -> list[tuple[str, bytes]]:

@@ -11,7 +11,8 @@ import pytest
 from embedded import guards
 from embedded.ports import is_free
 from embedded.postgres import run_postgres
-from tests.embedded.waiting import is_alive, until
+from tests.embedded.processes import is_alive
+from tests.waiting import eventually
 
 OWNER = textwrap.dedent("""
     import asyncio, sys
@@ -55,7 +56,7 @@ async def test_kafka_and_postgresql_end_when_their_owner_is_killed(tmp_path: Pat
         assert all(map(is_alive, pids))
         owner.kill()
         await owner.wait()
-        await until(lambda: not any(map(is_alive, pids)), "every process is gone")
+        await eventually(lambda: not any(map(is_alive, pids)), "every process is gone")
     assert all(map(is_free, ports))
     async with run_postgres(tmp_path) as again:
         assert again.url == url

@@ -13,7 +13,8 @@ from embedded import postgres_binaries
 from embedded.postgres import run_postgres
 from embedded.postgres_binaries import find_binaries
 from errors import CommandFailed
-from tests.embedded.waiting import is_alive, until
+from tests.embedded.processes import is_alive
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("binaries")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to run PostgreSQL as somebody else")
@@ -171,5 +172,5 @@ async def test_no_process_outlives_a_server_whose_child_is_in_the_middle_of_a_qu
         connection = await psycopg.AsyncConnection.connect(server.url, autocommit=True)
         pid = connection.info.backend_pid
         await connection.execute("SET statement_timeout = '60s'")
-    await until(lambda: not is_alive(pid), "the backend is gone")
+    await eventually(lambda: not is_alive(pid), "the backend is gone")
     await connection.close()

@@ -12,7 +12,8 @@ import pytest
 from embedded import guards, programs
 from embedded.programs import Program, ready, run_to_end, running
 from errors import CommandFailed, DependencyAway
-from tests.embedded.waiting import is_alive, until
+from tests.embedded.processes import is_alive
+from tests.waiting import eventually
 
 STUBBORN = """
 import pathlib, signal, sys, time
@@ -47,7 +48,7 @@ def pid_in(directory: Path) -> int:
 
 
 async def started(directory: Path) -> int:
-    await until(
+    await eventually(
         lambda: (directory / "ready").exists() and (directory / "ready").read_text() != "", "the program is ready"
     )
     return pid_in(directory)
@@ -67,7 +68,7 @@ async def test_a_program_that_will_not_stop_is_killed(
     monkeypatch.setattr(programs, "GRACE_S", 0.2)
     async with running(program(tmp_path, STUBBORN)):
         pid = await started(tmp_path)
-    await until(lambda: not is_alive(pid), "the program is gone")
+    await eventually(lambda: not is_alive(pid), "the program is gone")
 
 
 async def test_an_interrupted_stop_does_not_wait(tmp_path: Path, guarded: str) -> None:
@@ -83,7 +84,7 @@ async def test_an_interrupted_stop_does_not_wait(tmp_path: Path, guarded: str) -
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(task, 5)
-    await until(lambda: not is_alive(pid), "the program is gone")
+    await eventually(lambda: not is_alive(pid), "the program is gone")
 
 
 async def test_a_failure_shows_the_exit_code_and_the_end_of_the_log(tmp_path: Path, guarded: str) -> None:
@@ -146,4 +147,4 @@ async def test_programs_die_with_a_killed_owner(tmp_path: Path, guarded: str) ->
     pid = await started(tmp_path)
     killed.kill()
     await killed.wait()
-    await until(lambda: not is_alive(pid), "the program is gone")
+    await eventually(lambda: not is_alive(pid), "the program is gone")

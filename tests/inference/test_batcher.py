@@ -18,7 +18,7 @@ from inference.fake_engine import FakeEngine
 from inference.isolation import Isolation
 from inference.places import Priority
 from telemetry import Metrics
-from tests.inference.waiting import until
+from tests.waiting import eventually
 
 PROBE = torch.full((3, 8, 8), 127, dtype=torch.uint8)
 CLASSES = 40
@@ -82,7 +82,7 @@ async def hold_device(batcher: Batcher, device: Device, priority: Priority = "st
     device.gate.clear()
     device.entered.clear()
     task = asyncio.create_task(ask(batcher, 60_000, priority))
-    await until(device.entered.is_set)
+    await eventually(device.entered.is_set)
     return task
 
 
@@ -100,7 +100,7 @@ async def test_a_free_device_takes_what_is_there_at_once(device: Device) -> None
     async with running(device) as batcher:
         held = await hold_device(batcher, device)
         tasks = [asyncio.create_task(ask(batcher, number, "stream")) for number in range(20)]
-        await until(lambda: len(batcher._queues["stream"]) == 20)
+        await eventually(lambda: len(batcher._queues["stream"]) == 20)
         device.gate.set()
         await asyncio.gather(held, *tasks)
     assert device.batches == [[60_000], list(range(20))]
@@ -110,9 +110,9 @@ async def test_a_request_overtakes_a_backlog_of_the_stream(device: Device) -> No
     async with running(device, max_batch=4) as batcher:
         held = await hold_device(batcher, device)
         stream = [asyncio.create_task(ask(batcher, number, "stream")) for number in range(40)]
-        await until(lambda: len(batcher._queues["stream"]) == 40)
+        await eventually(lambda: len(batcher._queues["stream"]) == 40)
         requests = [asyncio.create_task(ask(batcher, number)) for number in (1000, 1001)]
-        await until(lambda: len(batcher._queues["interactive"]) == 2)
+        await eventually(lambda: len(batcher._queues["interactive"]) == 2)
         device.gate.set()
         await asyncio.gather(held, *requests, *stream)
     assert device.batches[1] == [1000, 1001]
@@ -137,7 +137,7 @@ async def test_the_stream_does_not_starve_behind_requests(device: Device, stream
         held = await hold_device(batcher, device, "interactive")
         requests = [asyncio.create_task(ask(batcher, number)) for number in range(100)]
         stream = asyncio.create_task(ask(batcher, 1000, "stream"))
-        await until(lambda: len(batcher._queues["interactive"]) == 100 and len(batcher._queues["stream"]) == 1)
+        await eventually(lambda: len(batcher._queues["interactive"]) == 100 and len(batcher._queues["stream"]) == 1)
         device.act = lambda _: time.sleep(0.001)
         device.gate.set()
         await asyncio.gather(held, stream, *requests)
@@ -149,7 +149,7 @@ async def test_work_whose_caller_left_is_not_run(device: Device) -> None:
     async with running(device) as batcher:
         held = await hold_device(batcher, device)
         tasks = [asyncio.create_task(ask(batcher, number)) for number in range(10)]
-        await until(lambda: len(batcher._queues["interactive"]) == 10)
+        await eventually(lambda: len(batcher._queues["interactive"]) == 10)
         for task in tasks[:9]:
             task.cancel()
         await asyncio.wait(tasks[:9])
@@ -164,7 +164,7 @@ async def test_a_full_house_refuses_requests_and_lets_the_stream_wait(device: De
         held = await hold_device(batcher, device, "interactive")
         requests = [asyncio.create_task(ask(batcher, number)) for number in range(2)]
         stream = [asyncio.create_task(ask(batcher, number, "stream")) for number in range(10, 16)]
-        await until(lambda: [len(queue) for queue in batcher._queues.values()] == [2, 3])
+        await eventually(lambda: [len(queue) for queue in batcher._queues.values()] == [2, 3])
         with pytest.raises(Overloaded) as refusal:
             await ask(batcher, 99)
         assert refusal.value.retry_after_s >= 1
@@ -182,7 +182,7 @@ async def test_a_bad_image_fails_alone(device: Device) -> None:
     async with running(device) as batcher:
         held = await hold_device(batcher, device)
         tasks = [asyncio.create_task(ask(batcher, number, "stream")) for number in (1, 2, 3, BAD, 4, 5, 6)]
-        await until(lambda: len(batcher._queues["stream"]) == 7)
+        await eventually(lambda: len(batcher._queues["stream"]) == 7)
         device.gate.set()
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)
         await held
@@ -243,7 +243,7 @@ async def test_a_batch_that_does_not_fit_into_memory_is_halved_and_later_ones_ar
     async with running(device, max_batch=16, places=200) as batcher:
         held = await hold_device(batcher, device)
         tasks = [asyncio.create_task(ask(batcher, number, "stream")) for number in range(100)]
-        await until(lambda: len(batcher._queues["stream"]) == 100)
+        await eventually(lambda: len(batcher._queues["stream"]) == 100)
         device.gate.set()
         answers = await asyncio.gather(*tasks)
         await held
@@ -258,7 +258,7 @@ async def test_when_the_device_thread_dies_everyone_is_told(device: Device) -> N
     async with running(device, max_batch=2) as batcher:
         held = await hold_device(batcher, device)
         tasks = [asyncio.create_task(ask(batcher, number, "stream")) for number in range(200)]
-        await until(lambda: len(batcher._queues["stream"]) == 127)
+        await eventually(lambda: len(batcher._queues["stream"]) == 127)
         device.act = act
         device.gate.set()
         outcomes = await asyncio.wait_for(asyncio.gather(held, *tasks, return_exceptions=True), 10)
@@ -276,9 +276,9 @@ async def test_closing_answers_what_is_in_hand_and_refuses_the_rest(device: Devi
         held = await hold_device(batcher, device)
         tasks = [asyncio.create_task(ask(batcher, number, "stream")) for number in range(20)]
         tasks += [asyncio.create_task(ask(batcher, number)) for number in range(3)]
-        await until(lambda: [len(queue) for queue in batcher._queues.values()] == [3, 4])
+        await eventually(lambda: [len(queue) for queue in batcher._queues.values()] == [3, 4])
         closing = asyncio.create_task(stack.aclose())
-        await until(lambda: batcher.trouble() is not None)
+        await eventually(lambda: batcher.trouble() is not None)
         device.gate.set()
         outcomes = await asyncio.wait_for(asyncio.gather(held, *tasks, return_exceptions=True), 10)
         await closing

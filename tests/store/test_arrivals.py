@@ -10,8 +10,9 @@ from settings import StoreSettings
 from store.store import Store, open_store
 from telemetry import Metrics
 from tests.store.line import open_line
-from tests.store.looking import rows, until
+from tests.store.looking import rows
 from tests.store.makers import dead_letter, score
+from tests.waiting import eventually
 
 Sql = psycopg.AsyncConnection[DictRow]
 
@@ -99,4 +100,4 @@ async def test_one_connection_listens_for_all_and_ends_with_the_store(settings: 
             await store.write([score(1)], [])
             assert await third(10)
             assert await listeners() == 1
-    await until(nobody_listens, "no connection that listens")
+    await eventually(nobody_listens, "no connection that listens")

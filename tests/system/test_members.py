@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from tests.consumer.test_worker import cloud_event
-from tests.kafka_tools import eventually, lag, publish, rows
+from tests.kafka_tools import lag, publish, rows
 from tests.system.pictures import pictures
 from tests.system.processes import command
+from tests.waiting import eventually
 
 
 async def scored(url: str) -> int:

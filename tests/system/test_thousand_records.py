@@ -11,8 +11,9 @@ import pytest
 from settings import Settings
 from tests.consumer.conftest import running
 from tests.consumer.test_worker import cloud_event
-from tests.kafka_tools import Header, eventually, lag, publish, read_all, rows
+from tests.kafka_tools import Header, lag, publish, read_all, rows
 from tests.system.pictures import pictures
+from tests.waiting import eventually
 
 VALID, WITH_IDS, UNDECODABLE, TOMBSTONES = 975, 500, 20, 5
 

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from tests.checkpoints import sample_images
-from tests.kafka_tools import eventually
 from tests.system.processes import command
+from tests.waiting import eventually
 
 
 async def gone(pids: list[int]) -> bool:
