@@ -2,10 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from typing import Any, Final, TypeVar
-
-from errors import BrokerUnavailable, DependencyAway
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -41,17 +39,3 @@ async def in_order(
         for task in flying:
             task.cancel()
         await asyncio.gather(*flying, return_exceptions=True)
-
-
-async def patiently(attempt: Callable[[], Awaitable[R]], timeout_s: float) -> R:
-    """`attempt()`, again and again while Kafka is away. Raises DependencyAway after `timeout_s`."""
-    clock = asyncio.get_running_loop().time
-    deadline, pause_s = clock() + timeout_s, 0.2
-    while True:
-        try:
-            return await attempt()
-        except BrokerUnavailable as error:
-            if clock() + pause_s > deadline:
-                raise DependencyAway(f"{error}; gave up after SCORER_START_TIMEOUT_S={timeout_s:g}") from error
-        await asyncio.sleep(pause_s)
-        pause_s = min(pause_s * 2, 2.0)

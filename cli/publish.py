@@ -14,8 +14,9 @@ import typer
 from cli.exits import FAILED, say_error
 from cli.options import with_settings
 from cli.output import line, printable
+from cli.patience import patiently
 from cli.pictures import Missing, Paths, Picture, Pictures
-from cli.pipeline import in_order, patiently
+from cli.pipeline import in_order
 from errors import Invalid, SourceNotFound, UsageError
 from settings import KafkaSettings, Settings
 

@@ -14,17 +14,16 @@ from broker.publisher import Publisher, open_publisher
 from broker.topics import Cluster, inspect
 from cli import output
 from cli.lifecycle import starting
+from cli.patience import patiently
 from consumer.hops import Parts
-from consumer.waits import backoff_s
 from consumer.worker import Worker
-from errors import BrokerUnavailable, DependencyAway, StoreUnavailable
+from errors import BrokerUnavailable, StoreUnavailable
 from inference.core import InferenceCore, open_core
 from settings import Settings
 from sources.fetcher import SourceFetcher, open_fetcher
 from store.store import Store, open_store
-from telemetry import Metrics, logger
+from telemetry import Metrics
 
-log = logger("cli")
 Announce = Callable[[str], None]
 
 
@@ -119,20 +118,7 @@ async def wait_for_cluster(settings: Settings) -> Cluster:
     topics = [settings.kafka_topic, settings.kafka_dlq_topic]
     if settings.kafka_scores_topic:
         topics.append(settings.kafka_scores_topic)
-    deadline, attempt = asyncio.get_running_loop().time() + settings.start_timeout_s, 0
-    while True:
-        try:
-            return await inspect(settings, topics)
-        except BrokerUnavailable as trouble:
-            if asyncio.get_running_loop().time() > deadline:
-                raise DependencyAway(
-                    f"{trouble}; gave up after SCORER_START_TIMEOUT_S={settings.start_timeout_s:g} s, "
-                    "check SCORER_KAFKA_BOOTSTRAP_SERVERS"
-                ) from trouble
-            if attempt == 0:
-                log.warning("waiting", part="broker", why=str(trouble))
-            await asyncio.sleep(backoff_s(attempt))
-            attempt += 1
+    return await patiently(lambda: inspect(settings, topics), settings.start_timeout_s)
 
 
 def _worker(rooms: Rooms, cluster: Cluster) -> Worker:

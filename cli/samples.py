@@ -12,7 +12,7 @@ import httpx
 from broker.publisher import Publisher
 from cli import output
 from cli.exits import say_warning
-from cli.pipeline import patiently
+from cli.patience import patiently
 from schemas.envelope import encode_event
 from schemas.events import ImageEvent
 from schemas.image_formats import image_format

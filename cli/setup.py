@@ -7,7 +7,7 @@ import typer
 
 from cli.options import with_settings
 from cli.output import line
-from cli.pipeline import patiently
+from cli.patience import patiently
 from errors import UsageError
 from settings import KafkaSettings, Settings, StoreSettings
 

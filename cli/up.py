@@ -14,7 +14,7 @@ from cli import output
 from cli.embedded import running_kafka, running_postgres, watch
 from cli.exits import say, say_warning
 from cli.lifecycle import starting
-from cli.pipeline import patiently
+from cli.patience import patiently
 from cli.roles import run_all
 from cli.samples import score_samples
 from embedded.kafka import Kafka

@@ -66,5 +66,5 @@ async def test_a_missing_topic_names_the_command_that_makes_it(settings: KafkaSe
 
 
 async def test_a_broker_that_is_away_is_transient_and_named() -> None:
-    with pytest.raises(BrokerUnavailable, match=r"Kafka at 127\.0\.0\.1:1 does not answer"):
+    with pytest.raises(BrokerUnavailable, match=r"Kafka at 127\.0\.0\.1:1 .* does not answer"):
         await inspect(KafkaSettings(kafka_bootstrap_servers="127.0.0.1:1"), ["t"])

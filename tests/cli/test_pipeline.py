@@ -5,7 +5,8 @@ from contextlib import aclosing
 
 import pytest
 
-from cli.pipeline import in_order, patiently
+from cli.patience import patiently
+from cli.pipeline import in_order
 from errors import BrokerUnavailable, DependencyAway
 
 

@@ -167,7 +167,7 @@ async def test_large_records_behind_a_slow_source_leave_room_for_the_other_parti
             await publish(
                 servers(settings), settings.kafka_topic, [(image, cloud_event(f"{partition}"))], partition=partition
             )
-        await eventually(partial(others_done, settings, 1), within_s=20)
+        await eventually(partial(others_done, settings, 1))
         assert await offset_of(settings, 0) == 0
         gate.open.set()
         await eventually(partial(drained, settings))

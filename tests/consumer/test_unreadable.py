@@ -142,4 +142,4 @@ async def test_a_group_that_is_forbidden_is_one_clear_line_also_before_anything_
                 raise GroupAuthorizationFailedError(settings.kafka_group_id)
 
             monkeypatch.setattr(consumer, "getmany", forbidden)
-            await asyncio.sleep(30)
+            await asyncio.Event().wait()
