@@ -26,7 +26,8 @@ def kafka_failures(settings: KafkaSettings) -> Iterator[None]:
 
 def explain(settings: KafkaSettings, error: BaseException) -> str:
     """One line on why Kafka does not answer. A refused login reaches us as a failed connection, so name both."""
-    text = f"Kafka at {settings.kafka_bootstrap_servers} (SCORER_KAFKA_BOOTSTRAP_SERVERS) does not answer ({type(error).__name__}: {error})"
+    where = f"Kafka at {settings.kafka_bootstrap_servers} (SCORER_KAFKA_BOOTSTRAP_SERVERS)"
+    text = f"{where} does not answer ({type(error).__name__}: {error})"
     if settings.kafka_security_protocol != "PLAINTEXT":
         text += (
             f"; {settings.kafka_security_protocol} is on: a wrong user, password or certificate looks the same, "
