@@ -92,7 +92,7 @@ class Holds:
         held, offset = self._waiting[item.lane], item.record.at.offset
         if offset >= item.lane.next_offset:
             self._drop(item)
-        elif len(held) < _HELD_RECORDS:
+        elif len(held) < _HELD_RECORDS and not self._budget.tight:
             self._budget.give(1, 0)
             held.append(item)
         else:

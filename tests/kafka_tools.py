@@ -85,6 +85,14 @@ async def committed_offsets(servers: str, group: str) -> dict[TopicPartition, tu
     return {tp: (at.offset, at.metadata) for tp, at in found.items() if at.offset >= 0}
 
 
+async def set_back(servers: str, group: str, topic: str) -> None:
+    """What an operator does with the group stopped: its offsets go back to the beginning."""
+    partitions = await partitions_of(servers, topic)
+    async with AIOKafkaConsumer(bootstrap_servers=servers, group_id=group, enable_auto_commit=False) as consumer:
+        consumer.assign(partitions)
+        await consumer.commit(await consumer.beginning_offsets(partitions))
+
+
 async def rows(database_url: str, query: str) -> list[tuple[Any, ...]]:
     """What a query returns, over a connection of its own."""
     async with await psycopg.AsyncConnection.connect(database_url) as connection:

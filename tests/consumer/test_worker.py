@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from settings import Settings
 from tests.checkpoints import sample_images
 from tests.consumer.conftest import PARTITIONS, running
-from tests.kafka_tools import committed_offsets, lag, publish, read_all, rows
+from tests.kafka_tools import committed_offsets, lag, publish, read_all, rows, set_back
 from tests.reference import reference_top1
 from tests.waiting import eventually
 
@@ -132,9 +132,9 @@ async def test_a_group_set_back_to_the_beginning_changes_nothing(settings: Setti
         await eventually(partial(drained, settings))
     before = await rows(url(settings), "select * from scores order by seq")
     letters = await rows(url(settings), "select * from dead_letters")
-    again = settings.model_copy(update={"kafka_group_id": f"{settings.kafka_group_id}-again"})
-    async with running(again) as scorer:
-        await eventually(partial(drained, again))
+    await set_back(servers(settings), settings.kafka_group_id, settings.kafka_topic)
+    async with running(settings) as scorer:
+        await eventually(partial(drained, settings))
         assert scorer.count("scorer_inference_images_total", origin="kafka", engine="torch") == 0
         assert scorer.count("scorer_records_total", outcome="redelivered") == 3
         assert scorer.count("scorer_records_total", outcome="duplicate") == 1

@@ -11,7 +11,7 @@ import pytest
 from settings import Settings
 from tests.consumer.conftest import running
 from tests.consumer.test_worker import cloud_event
-from tests.kafka_tools import Header, lag, publish, read_all, rows
+from tests.kafka_tools import Header, lag, publish, read_all, rows, set_back
 from tests.system.pictures import pictures
 from tests.waiting import eventually
 
@@ -78,13 +78,10 @@ async def test_a_thousand_records_end_as_975_scores_and_20_dead_letters(
         assert scorer.count("scorer_records_total", outcome="duplicate") == 50
         assert scorer.count("scorer_dead_letters_total", reason="Conflict") == 1
 
-    again = settings.model_copy(update={"kafka_group_id": f"{settings.kafka_group_id}-again"})
-
-    async def drained_again() -> bool:
-        return await lag(kafka, again.kafka_group_id, again.kafka_topic) == 0
-
-    async with running(again) as scorer:
-        await eventually(drained_again)
+    await set_back(kafka, settings.kafka_group_id, settings.kafka_topic)
+    assert await lag(kafka, settings.kafka_group_id, settings.kafka_topic) == 1000 + 51
+    async with running(settings) as scorer:
+        await eventually(drained)
         assert scorer.count("scorer_inference_images_total", origin="kafka", engine="torch") == 0
     assert await rows(migrated_url, "select count(*) from scores") == [(VALID,)]
     assert await rows(migrated_url, "select count(*) from dead_letters") == [(UNDECODABLE + 1,)]
