@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.lifecycle import run_until_signal
+from cli.lifecycle import run_until_signal, starting
 from cli.options import with_settings
 from cli.output import line
 from settings import Settings
@@ -29,7 +29,10 @@ def embedded(settings: Settings) -> int:
 
 
 async def _embedded(settings: Settings, stop: asyncio.Event) -> int:
-    async with running_postgres(settings) as postgres, running_kafka(settings) as kafka:
+    async with AsyncExitStack() as stack:
+        async with starting(stop):
+            postgres = await stack.enter_async_context(running_postgres(settings))
+            kafka = await stack.enter_async_context(running_kafka(settings))
         line(f"SCORER_KAFKA_BOOTSTRAP_SERVERS={kafka.bootstrap_servers}")
         line(f"SCORER_DATABASE_URL={postgres.url}")
         async with asyncio.TaskGroup() as tasks:
