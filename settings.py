@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from platformdirs import user_cache_path, user_data_path
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     NonNegativeInt,
@@ -34,7 +35,13 @@ from pydantic_settings import (
 from errors import UsageError
 
 PREFIX = "SCORER_"
-CommaList = Annotated[tuple[str, ...], NoDecode]
+
+
+def _split(value: Any) -> Any:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -182,11 +189,6 @@ class SourceSettings(_Room):
     max_image_bytes: PositiveInt = 8 * 1024 * 1024
     """Largest encoded image that is accepted."""
 
-    @field_validator("uri_file_roots", "uri_http_hosts", "uri_s3_buckets", mode="before")
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
 
 class ConsumerSettings(KafkaSettings, SourceSettings, LifeSettings):
     """Kafka record to committed row."""
@@ -212,11 +214,6 @@ class ApiSettings(KafkaSettings, SourceSettings, LifeSettings):
     """Longest that a request waits (?wait_s=, a full queue)."""
     health_port: Port | None = None
     """Port on which `consumer` serves /livez /readyz /metrics; off when not set."""
-
-    @field_validator("cors_origins", mode="before")
-    @classmethod
-    def _split_origins(cls, value: Any) -> Any:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _open_only_on_purpose(self) -> Self:

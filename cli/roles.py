@@ -1,7 +1,7 @@
 """The roles that run until they are told to stop: `all`, `consumer`, `api`. Here the rooms are wired together."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ from cli.lifecycle import starting
 from cli.patience import patiently
 from consumer.hops import Parts
 from consumer.worker import Worker
-from errors import BrokerUnavailable, StoreUnavailable
+from errors import Transient
 from inference.core import InferenceCore, open_core
 from settings import Settings
 from sources.fetcher import SourceFetcher, open_fetcher
@@ -40,22 +40,7 @@ class Rooms:
 
     def checks(self) -> dict[str, Check]:
         """Readiness of the rooms, by the name of what each depends on."""
-
-        async def store() -> str | None:
-            try:
-                await self.store.ping()
-            except StoreUnavailable as trouble:
-                return str(trouble)
-            return None
-
-        async def kafka() -> str | None:
-            try:
-                await self.publisher.ping()
-            except BrokerUnavailable as trouble:
-                return str(trouble)
-            return None
-
-        return {"store": store, "kafka": kafka}
+        return {"store": _check(self.store.ping), "kafka": _check(self.publisher.ping)}
 
 
 @asynccontextmanager
@@ -119,6 +104,17 @@ async def wait_for_cluster(settings: Settings) -> Cluster:
     if settings.kafka_scores_topic:
         topics.append(settings.kafka_scores_topic)
     return await patiently(lambda: inspect(settings, topics), settings.start_timeout_s)
+
+
+def _check(ping: Callable[[], Awaitable[None]]) -> Check:
+    async def check() -> str | None:
+        try:
+            await ping()
+        except Transient as trouble:
+            return str(trouble)
+        return None
+
+    return check
 
 
 def _worker(rooms: Rooms, cluster: Cluster) -> Worker:
