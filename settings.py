@@ -140,8 +140,8 @@ class LifeSettings(_Room):
     """Where fetched jars are kept."""
     maven_mirror: str | None = None
     """Address of a Maven repository to fetch the embedded broker's jars from (default: Maven Central)."""
-    memory_budget_mb: PositiveInt = Field(default=4096, ge=1024)
-    """Resident memory that the process should stay within; sizes of queues and fetches follow from it."""
+    memory_budget_mb: PositiveInt = Field(default=4096, ge=2048)
+    """Resident memory that the process should stay within on a CPU; what may be in flight and buffered follows."""
 
 
 class InferenceSettings(_Room):
@@ -193,8 +193,14 @@ class SourceSettings(_Room):
 class ConsumerSettings(KafkaSettings, SourceSettings, LifeSettings):
     """Kafka record to committed row."""
 
+    stall_timeout_s: PositiveFloat = 120.0
+    """The consumer ends, to be started again, after so long without progress though there is work and nothing waits."""
     id_fallback: Literal["coordinates", "sha256"] = "coordinates"
     """Identity of an event without an id: its Kafka coordinates, or the digest of its content."""
+    dead_letter_limit_ratio: float = Field(default=0.5, gt=0, le=1)
+    """Share of dead letters among the last decided records at which the consumer stops with exit 3."""
+    dead_letter_limit_window: int = Field(default=1000, ge=10, le=100_000)
+    """How many of the last decided records are looked at, none of them older than ten minutes."""
 
 
 class ApiSettings(KafkaSettings, SourceSettings, LifeSettings):

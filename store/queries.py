@@ -59,16 +59,17 @@ FROM unnest(%(slot)s::int[], %(alone)s::bool[]) AS lock (slot, alone)
 # The transaction's time, which `scored_at` and `failed_at` carry.
 NOW: LiteralString = "SELECT now()"
 
-# One dead letter; no row comes back when this record was dead-lettered or scored (by this model version) before.
+# One dead letter; no row comes back when this record was dead-lettered or scored (by this model version) before, or is
+# the second copy of a record that was sent back twice.
 INSERT_DEAD_LETTER: LiteralString = """
 INSERT INTO dead_letters (
   cluster, topic, partition, "offset", record_time, reason, message, key, value, value_size, headers, source,
-  event_id, envelope_digest, delivery_count, dlq_topic, dlq_partition, dlq_offset
+  event_id, envelope_digest, delivery_count, dlq_topic, dlq_partition, dlq_offset, origin
 )
 SELECT
   %(cluster)s, %(topic)s, %(partition)s, %(offset)s, %(record_time)s, %(reason)s, %(message)s, %(key)s::bytea,
   %(value)s::bytea, %(value_size)s, %(headers)s::jsonb, %(source)s, %(event_id)s, %(digest)s, %(delivery_count)s,
-  %(dlq_topic)s, %(dlq_partition)s::int, %(dlq_offset)s::bigint
+  %(dlq_topic)s, %(dlq_partition)s::int, %(dlq_offset)s::bigint, %(origin)s
 WHERE NOT EXISTS (
   SELECT FROM scores s
   WHERE s.kafka_topic = %(topic)s AND s.kafka_partition = %(partition)s AND s.kafka_offset = %(offset)s
@@ -80,7 +81,8 @@ RETURNING 1
 """
 
 # Hop 6: the scores that are still undecided; comes back with the keys that became rows. An earlier dead letter of the
-# same event is resolved by its score; not a Conflict, which is about another picture. Listeners are told on commit.
+# same event is resolved by its score; a Conflict, which is about another picture, only by the score of that picture.
+# Listeners are told on commit.
 INSERT_SCORES: LiteralString = f"""
 WITH inserted AS (
   INSERT INTO scores (
@@ -104,14 +106,107 @@ WITH inserted AS (
   )
   WHERE {_DECISION} IS NULL
   ON CONFLICT DO NOTHING
-  RETURNING source, event_id, model_version
+  RETURNING source, event_id, model_version, envelope_digest
 ), resolved AS (
   UPDATE dead_letters d SET resolved_at = now(), resolution = 'scored'
   FROM inserted i
-  WHERE d.source = i.source AND d.event_id = i.event_id AND d.resolved_at IS NULL AND d.reason <> 'Conflict'
+  WHERE d.source = i.source AND d.event_id = i.event_id AND (d.resolution IS NULL OR d.resolution = 'redriven')
+    AND (d.reason <> 'Conflict' OR d.envelope_digest = i.envelope_digest)
 )
 SELECT source, event_id, model_version, (SELECT pg_notify(%(channel)s, '')::text) AS told
 FROM inserted
+"""
+
+# Whether the limit on dead letters has stopped the group.
+STOPPED: LiteralString = """
+SELECT stopped_at, stopped_why
+FROM consumer_groups
+WHERE cluster = %(cluster)s AND topic = %(topic)s AND group_id = %(group_id)s AND stopped_at IS NOT NULL
+"""
+
+# Whether the group is stopped, and the last decided records of its topic within the horizon, newest first: the reason
+# of each dead letter, NULL for a score. Those of one transaction share its time: dead letters are spread evenly among
+# its scores.
+RECENT: LiteralString = """
+WITH counted AS MATERIALIZED (
+  SELECT coalesce(max(counted_from), '-infinity') AS since, coalesce(bool_or(stopped_at IS NOT NULL), false) AS stopped
+  FROM consumer_groups
+  WHERE cluster = %(cluster)s AND topic = %(topic)s AND group_id = %(group_id)s
+), decided AS (
+  (
+    SELECT failed_at AS at, seq, reason
+    FROM dead_letters
+    WHERE failed_at > now() - %(horizon)s::interval AND failed_at > (SELECT since FROM counted)
+      AND cluster = %(cluster)s AND topic = %(topic)s
+    ORDER BY failed_at DESC
+    FETCH FIRST %(window)s ROWS WITH TIES
+  )
+  UNION ALL
+  (
+    SELECT scored_at, seq, NULL
+    FROM scores
+    WHERE scored_at > now() - %(horizon)s::interval AND scored_at > (SELECT since FROM counted)
+      AND kafka_cluster = %(cluster)s AND kafka_topic = %(topic)s
+    ORDER BY scored_at DESC
+    FETCH FIRST %(window)s ROWS WITH TIES
+  )
+), spread AS (
+  SELECT at, reason, percent_rank() OVER (PARTITION BY at, reason IS NULL ORDER BY seq DESC) AS place
+  FROM decided
+)
+SELECT (SELECT stopped FROM counted), ARRAY(SELECT reason FROM spread ORDER BY at DESC, place LIMIT %(window)s)
+"""
+
+# Stops the group, unless it is stopped already; then no row comes back, and nothing has changed.
+STOP_GROUP: LiteralString = """
+WITH stopped AS (
+  INSERT INTO consumer_groups AS g (cluster, topic, group_id, stopped_at, stopped_why)
+  VALUES (%(cluster)s, %(topic)s, %(group_id)s, now(), %(why)s)
+  ON CONFLICT (cluster, topic, group_id) DO UPDATE SET stopped_at = now(), stopped_why = EXCLUDED.stopped_why
+  WHERE g.stopped_at IS NULL
+  RETURNING 1
+)
+INSERT INTO audit (actor, action, detail)
+SELECT 'consumer', 'dlq limit', %(detail)s::jsonb FROM stopped
+RETURNING 1
+"""
+
+# Lets the group go on, counting from zero; no row comes back where it was not stopped.
+RESUME_GROUP: LiteralString = """
+WITH resumed AS (
+  UPDATE consumer_groups SET stopped_at = NULL, stopped_why = NULL, counted_from = now()
+  WHERE cluster = %(cluster)s AND topic = %(topic)s AND group_id = %(group_id)s AND stopped_at IS NOT NULL
+  RETURNING 1
+)
+INSERT INTO audit (actor, action, detail)
+SELECT %(actor)s, 'dlq resume', %(detail)s::jsonb FROM resumed
+RETURNING 1
+"""
+
+# The columns that make a StoredDeadLetter.
+DEAD_LETTER_COLUMNS: LiteralString = """
+cluster, topic, partition, "offset", record_time, reason, message, key, headers, value_size, source, event_id,
+delivery_count, failed_at, resolved_at, resolution, origin, dlq_topic, dlq_partition, dlq_offset, seq AS place
+"""
+_ONE_DEAD_LETTER: LiteralString = """
+cluster = %(cluster)s AND topic = %(topic)s AND partition = %(partition)s AND "offset" = %(offset)s
+AND record_time = %(record_time)s
+"""
+
+# A dead letter's value as the row keeps it: NULL where it is large.
+DEAD_LETTER_VALUE: LiteralString = f"SELECT value FROM dead_letters WHERE {_ONE_DEAD_LETTER}"
+
+# Takes one dead letter alone; no row comes back while another has it.
+LOCK_DEAD_LETTER: LiteralString = f"""
+SELECT resolution FROM dead_letters WHERE {_ONE_DEAD_LETTER} FOR UPDATE SKIP LOCKED
+"""
+
+# What has become of a dead letter, by whom.
+RESOLVE_DEAD_LETTER: LiteralString = f"""
+WITH resolved AS (
+  UPDATE dead_letters SET resolved_at = now(), resolution = %(resolution)s WHERE {_ONE_DEAD_LETTER}
+)
+INSERT INTO audit (actor, action, detail) VALUES (%(actor)s, %(action)s, %(detail)s::jsonb)
 """
 
 # What a model version is; the first one to say so is kept.

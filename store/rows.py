@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from schemas.dead_letters import DeadLetter
+from schemas.dead_letters import DeadLetter, StoredDeadLetter
 from schemas.predictions import ClassProbability, ImageInfo, ModelInfo
 from schemas.records import Coordinates
 from schemas.scores import KafkaPosition, Score
@@ -15,6 +15,8 @@ from store.decisions import Asked, NewScore
 
 VALUE_BYTES = 256 * 1024
 """A larger value of a dead letter stays in the DLQ topic alone."""
+_MOST_DELIVERIES = 2**31 - 1
+"""A producer may write any number into the header that counts them."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # A day inside of what both sides can hold: a time that cannot be read back would break every page it is on.
 _EARLIEST, _LATEST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
@@ -92,10 +94,11 @@ def dead_letter_row(letter: DeadLetter, model_version: str | None) -> dict[str, 
         "source": None if letter.source is None else texts.key(letter.source),
         "event_id": None if letter.event_id is None else texts.key(letter.event_id),
         "digest": letter.digest,
-        "delivery_count": letter.delivery_count,
+        "delivery_count": min(letter.delivery_count, _MOST_DELIVERIES),
         "dlq_topic": published and published.topic,
         "dlq_partition": published and published.partition,
         "dlq_offset": published and published.offset,
+        "origin": None if letter.origin is None else texts.key(letter.origin),
         "model_version": model_version,
     }
 
@@ -133,6 +136,23 @@ def score_of(row: Row) -> Score:
             sha256=row["sha256"], format=row["format"], width=row["width"], height=row["height"], bytes=row["bytes"]
         ),
     )
+
+
+def dead_letter_of(row: Row) -> StoredDeadLetter:
+    """One row of `dead_letters`, without its value."""
+    stands = row["dlq_topic"] is not None
+    return StoredDeadLetter(
+        **{name: row[name] for name in StoredDeadLetter.model_fields if name not in ("headers", "dlq")},
+        headers=tuple((name, base64.b64decode(content)) for name, content in row["headers"]),
+        dlq=KafkaPosition(topic=row["dlq_topic"], partition=row["dlq_partition"], offset=row["dlq_offset"])
+        if stands
+        else None,
+    )
+
+
+def dead_letter_key(letter: StoredDeadLetter) -> dict[str, Any]:
+    """The primary key, as parameters."""
+    return {name: getattr(letter, name) for name in ("cluster", "topic", "partition", "offset", "record_time")}
 
 
 def _coordinate_columns(places: Sequence[Coordinates]) -> dict[str, list[Any]]:

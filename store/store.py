@@ -4,16 +4,19 @@ import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from schemas.dead_letters import DeadLetter
+from schemas.dead_letters import DeadLetter, DeadLetterFilter, StoredDeadLetter
 from schemas.predictions import ModelInfo
 from schemas.scores import Order, Score, ScoreFilter, ScorePage
 from settings import StoreSettings
-from store import queries, reading, rows, writing
+from store import dead_letters, groups, queries, reading, rows, writing
 from store.address import read_address
 from store.arrivals import Arrivals, Wait
 from store.connections import Connections, first_connection, open_pool
 from store.cursors import Cursor
+from store.dead_letters import Order as DeadLetterOrder
+from store.dead_letters import Place, Standing, Verdict
 from store.decisions import Asked, Decision, NewScore, Written
+from store.groups import Group, Recent, Stop
 from store.schema import check_schema
 from telemetry import Metrics, logger
 
@@ -86,6 +89,51 @@ class Store:
     def iterate(self, where: ScoreFilter, chunk: int = 1000) -> AsyncIterator[list[Score]]:
         """All scores, newest first, `chunk` at a time, in bounded memory."""
         return reading.chunks(self._connections, where, chunk)
+
+    def iterate_dead_letters(
+        self, where: DeadLetterFilter, order: DeadLetterOrder = "newest", chunk: int = 500
+    ) -> AsyncIterator[list[StoredDeadLetter]]:
+        """The dead letters that match now, `chunk` at a time, in bounded memory; values are asked for one by one."""
+        return dead_letters.chunks(self._connections, where, order, chunk)
+
+    async def dead_letters_at(self, place: Place) -> list[StoredDeadLetter]:
+        """The dead letters that `place` names: several where a topic was made anew, or two clusters share the store."""
+        async with self._connections.use("dead_letters") as connection:
+            return await dead_letters.at(connection, place)
+
+    async def dead_letter_value(self, letter: StoredDeadLetter) -> bytes | None:
+        """The record's value; None where it is too large for the row and stays in the DLQ topic, or there is none."""
+        async with self._connections.use("dead_letter_value") as connection:
+            return await dead_letters.value(connection, letter)
+
+    @asynccontextmanager
+    async def resolving(self, letter: StoredDeadLetter, verdict: Verdict) -> AsyncIterator[Standing]:
+        """See `dead_letters.resolving`. The body holds a transaction open: it must end within STATEMENT_TIMEOUT_S."""
+        async with (
+            self._connections.use("resolve") as connection,
+            dead_letters.resolving(connection, letter, verdict) as standing,
+        ):
+            yield standing
+
+    async def stopped(self, group: Group) -> Stop | None:
+        """Why the dead-letter limit has stopped the group; None when it may run."""
+        async with self._connections.use("stopped") as connection:
+            return await groups.stopped(connection, group)
+
+    async def recent(self, group: Group, window: int) -> Recent:
+        """The last `window` decided records of the group's topic, within ten minutes; see `groups.recent`."""
+        async with self._connections.use("recent") as connection:
+            return await groups.recent(connection, group, window)
+
+    async def stop_group(self, group: Group, why: str) -> None:
+        """Stops the group until `resume_group`; a second call changes nothing."""
+        async with self._connections.use("stop_group") as connection:
+            await groups.stop(connection, group, why)
+
+    async def resume_group(self, group: Group, actor: str) -> bool:
+        """Lets the group go on; False when it was not stopped."""
+        async with self._connections.use("resume_group") as connection:
+            return await groups.resume(connection, group, actor)
 
     def arrivals(self) -> AbstractAsyncContextManager[Wait]:
         """`async with store.arrivals() as wait: ... await wait(timeout_s)` wakes when scores were written."""

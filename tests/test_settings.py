@@ -94,7 +94,7 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
         ("DRAIN_TIMEOUT_S", "-1", "greater than 0"),
         ("KAFKA_SECURITY_PROTOCOL", "TLS", "'SASL_SSL'"),
         ("INSECURE", "perhaps", "boolean"),
-        ("MEMORY_BUDGET_MB", "1", "1024"),
+        ("MEMORY_BUDGET_MB", "1", "2048"),
     ],
 )
 def test_a_wrong_value_is_one_line_with_name_value_and_what_is_allowed(

@@ -4,7 +4,9 @@ import multiprocessing
 import re
 import time
 from pathlib import Path
+from typing import LiteralString
 
+import alembic.command
 import psycopg
 import pytest
 from alembic.config import Config
@@ -15,7 +17,12 @@ import store.migrations
 from errors import DependencyAway, UsageError
 from store.migrations import HEAD, migrate
 
-TABLES = {"scores", "scores_latest", "models", "dead_letters", "audit", "streamscorer_schema"}
+TABLES = {"scores", "scores_latest", "models", "dead_letters", "audit", "consumer_groups", "streamscorer_schema"}
+ALL = ["0001", "0002"]
+OLD_ROW: LiteralString = """
+INSERT INTO dead_letters (cluster, topic, partition, "offset", record_time, reason, message, headers, delivery_count)
+VALUES ('c', 't', 0, 0, now(), 'InvalidEvent', '', '[]', 1)
+"""
 
 
 def tables(url: str) -> set[str]:
@@ -33,7 +40,7 @@ def test_head_is_the_newest_revision() -> None:
 
 
 def test_everything_is_made_in_the_schema_of_the_url_and_a_second_run_does_nothing(database_url: str) -> None:
-    assert migrate(database_url, timeout_s=10) == [HEAD]
+    assert migrate(database_url, timeout_s=10) == ALL
     assert tables(database_url) == TABLES
     assert migrate(database_url, timeout_s=10) == []
 
@@ -44,7 +51,7 @@ def test_a_schema_behind_ours_in_the_search_path_is_left_alone(migrated_url: str
         front = f"{behind}_front"
         connection.execute(f'CREATE SCHEMA "{front}"')
         try:
-            assert migrate(f"{postgres_url}?options=-csearch_path%3D{front},{behind}", timeout_s=10) == [HEAD]
+            assert migrate(f"{postgres_url}?options=-csearch_path%3D{front},{behind}", timeout_s=10) == ALL
             assert tables(f"{postgres_url}?options=-csearch_path%3D{front}") == TABLES
         finally:
             connection.execute(f'DROP SCHEMA "{front}" CASCADE')
@@ -53,7 +60,7 @@ def test_a_schema_behind_ours_in_the_search_path_is_left_alone(migrated_url: str
 def test_four_processes_at_once_migrate_once(database_url: str) -> None:
     with multiprocessing.get_context("spawn").Pool(4) as pool:
         applied = pool.starmap(_migrate, [(database_url,)] * 4)
-    assert sorted(applied) == [[], [], [], [HEAD]]
+    assert sorted(applied) == [[], [], [], ALL]
     assert tables(database_url) == TABLES
 
 
@@ -74,6 +81,21 @@ def test_a_failure_leaves_nothing_behind(database_url: str) -> None:
     with pytest.raises(psycopg.errors.DuplicateTable):
         migrate(database_url, timeout_s=10)
     assert tables(database_url) == {"audit"}
+
+
+def test_a_database_of_the_first_version_keeps_its_rows(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    upgrade = alembic.command.upgrade
+    with monkeypatch.context() as patched:
+        patched.setattr(alembic.command, "upgrade", lambda config, _: upgrade(config, "0001"))
+        migrate(database_url, timeout_s=10)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(OLD_ROW)
+        assert tables(database_url) == TABLES - {"consumer_groups"}
+        assert migrate(database_url, timeout_s=10) == ["0002"]
+        assert tables(database_url) == TABLES
+        assert connection.execute("SELECT topic, reason, origin FROM dead_letters").fetchall() == [
+            ("t", "InvalidEvent", None)
+        ]
 
 
 def test_a_newer_schema_is_left_alone(migrated_url: str) -> None:
@@ -129,10 +151,8 @@ def test_a_user_without_permission_is_told_which(database_url: str, postgres_url
 def test_rows_of_another_server_are_renumbered(migrated_url: str) -> None:
     """A restored dump brings transaction numbers that are ahead of the new server's."""
     with psycopg.connect(migrated_url, autocommit=True) as connection:
-        connection.execute(
-            'INSERT INTO dead_letters (cluster, topic, partition, "offset", record_time, reason, message, headers, '
-            "delivery_count, xact) VALUES ('c', 't', 0, 0, now(), 'InvalidEvent', '', '[]', 1, '900000000000')"
-        )
+        connection.execute(OLD_ROW)
+        connection.execute("UPDATE dead_letters SET xact = '900000000000'")
         assert migrate(migrated_url, timeout_s=10) == []
         assert connection.execute(
             "SELECT xact < pg_snapshot_xmax(pg_current_snapshot()) FROM dead_letters"

@@ -164,6 +164,46 @@ async def test_a_score_resolves_earlier_dead_letters_of_its_event_but_no_conflic
     assert found[0]["resolved_at"] == written.scored_at
 
 
+async def test_a_conflict_is_resolved_by_the_score_of_its_own_picture(store: Store, sql: Sql) -> None:
+    await store.write(
+        [],
+        [
+            dead_letter(1, source="cam", event_id="one", reason="Conflict", digest="mine"),
+            dead_letter(2, source="cam", event_id="one", reason="Conflict", digest="another"),
+        ],
+    )
+    await store.write([score(3, "one", digest="mine")], [])
+    found = await rows(sql, 'SELECT resolution FROM dead_letters ORDER BY "offset"')
+    assert [row["resolution"] for row in found] == ["scored", None]
+
+
+async def test_what_was_sent_back_and_is_then_scored_is_shown_as_scored(store: Store, sql: Sql) -> None:
+    await store.write([], [dead_letter(number, source="cam", event_id="one") for number in (1, 2)])
+    await sql.execute("UPDATE dead_letters SET resolved_at = now(), resolution = 'redriven' WHERE \"offset\" = 1")
+    await sql.execute("UPDATE dead_letters SET resolved_at = now(), resolution = 'discarded' WHERE \"offset\" = 2")
+    written = await store.write([score(3, "one")], [])
+    found = await rows(sql, 'SELECT resolution, resolved_at FROM dead_letters ORDER BY "offset"')
+    assert [row["resolution"] for row in found] == ["scored", "discarded"]
+    assert found[0]["resolved_at"] == written.scored_at
+
+
+async def test_a_record_sent_back_twice_by_accident_is_one_more_dead_letter(store: Store, sql: Sql) -> None:
+    origin = str(at(1))
+    back = [dead_letter(number, origin=origin, delivery_count=2) for number in (5, 6)]
+    first = await store.write([], [dead_letter(1), *back])
+    assert first.dead_letters == ("dead_lettered", "dead_lettered", "redelivered")
+    assert (await store.write([], [dead_letter(7, origin=origin, delivery_count=2)])).dead_letters == ("redelivered",)
+    assert (await store.write([], [dead_letter(8, origin=origin, delivery_count=3)])).dead_letters == ("dead_lettered",)
+    found = await rows(sql, 'SELECT "offset", origin, delivery_count FROM dead_letters ORDER BY "offset"')
+    assert [tuple(row.values()) for row in found] == [(1, None, 1), (5, origin, 2), (8, origin, 3)]
+
+
+async def test_a_forged_count_or_origin_is_stored_all_the_same(store: Store, sql: Sql) -> None:
+    forged = dead_letter(1, delivery_count=10**20, origin=f"{'c' * 5000}\x00/t/0/0/0")
+    assert (await store.write([], [forged])).dead_letters == ("dead_lettered",)
+    assert (await rows(sql, "SELECT delivery_count FROM dead_letters")) == [{"delivery_count": 2**31 - 1}]
+
+
 async def test_no_record_gets_a_score_and_a_dead_letter(store: Store, sql: Sql) -> None:
     await store.write([score(1, "one")], [dead_letter(2)])
     written = await store.write([score(2, "two"), score(3, "three")], [dead_letter(1), dead_letter(3)])
