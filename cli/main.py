@@ -8,6 +8,8 @@ from typing import Final, NoReturn
 
 import typer
 
+from cli.dlq import list_dead_letters, resume, show
+from cli.dlq_resolve import discard, redrive
 from cli.embedded import embedded
 from cli.exits import TERMINATED, exit_code
 from cli.export import export
@@ -35,6 +37,13 @@ COMMANDS: Final[dict[str, Callable[..., int]]] = {
     "openapi": openapi,
 }
 TOPICS: Final[dict[str, Callable[..., int]]] = {"create": create_topics}
+DLQ: Final[dict[str, Callable[..., int]]] = {
+    "list": list_dead_letters,
+    "show": show,
+    "redrive": redrive,
+    "discard": discard,
+    "resume": resume,
+}
 
 
 def build_app() -> typer.Typer:
@@ -44,6 +53,7 @@ def build_app() -> typer.Typer:
         COMMANDS,
     )
     app.add_typer(_group("The topics in Kafka.", TOPICS), name="topics")
+    app.add_typer(_group("Dead letters: what was refused, and what becomes of it.", DLQ), name="dlq")
     return app
 
 
