@@ -97,6 +97,7 @@ class Metrics:
         self.commit_failures = counter("scorer_commit_failures", "Offset commits refused or timed out")
         self.paused = gauge("scorer_paused", "1 while the consumer waits, by reason", "reason")
         self.last_progress = gauge("scorer_last_progress_timestamp_seconds", "When a record was last decided")
+        self.skipped = counter("scorer_skipped_records", "Records that were gone before they were polled", "reason")
         self.dead_letters = counter("scorer_dead_letters", "Records dead-lettered, by reason", "reason")
         # inference core
         self.images = counter("scorer_inference_images", "Images through the engine", "origin", "engine")

@@ -61,7 +61,9 @@ def build_consumer(settings: KafkaSettings, *, partition_fetch_bytes: int) -> AI
         client_id="streamscorer",
         group_id=settings.kafka_group_id,
         enable_auto_commit=False,
-        auto_offset_reset=settings.kafka_auto_offset_reset,
+        # Only for an offset that the log does not have any more: from what is left on. Where a new group begins is
+        # decided by who consumes, with a seek.
+        auto_offset_reset="earliest",
         isolation_level="read_committed",
         # Several assignors multiply the joins of a rebalance: exactly one.
         partition_assignment_strategy=(RoundRobinPartitionAssignor,),

@@ -10,6 +10,7 @@ from aiokafka.errors import (
     InvalidTopicError,
     KafkaError,
     MessageSizeTooLargeError,
+    ProducerClosed,
     TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
 )
@@ -45,7 +46,7 @@ class Publisher:
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         self._producer: AIOKafkaProducer | None = None
-        self._opening = asyncio.Lock()
+        self._opening: asyncio.Task[AIOKafkaProducer] | None = None
         self._retiring: set[asyncio.Task[None]] = set()
 
     async def publish(self, topic: str, *, key: bytes | None, value: bytes | None, headers: Headers) -> Position:
@@ -87,24 +88,39 @@ class Publisher:
 
     async def close(self) -> None:
         """Let go of the connection; bounded, also with the broker away."""
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait([self._opening])
         if self._producer is not None:
             self._retire(self._producer)
         if self._retiring:
-            await asyncio.wait(self._retiring, timeout=_STOP_S)
+            await asyncio.wait(self._retiring, timeout=2 * _STOP_S)
 
     async def _open(self) -> AIOKafkaProducer:
-        async with self._opening:
-            if self._producer is None:
-                producer = build_producer(self._settings)
-                try:
-                    with kafka_failures(self._settings):
-                        async with asyncio.timeout(_START_S):
-                            await producer.start()
-                except BaseException:
-                    self._retire(producer)
-                    raise
-                self._producer = producer
+        """The producer. Who comes while it connects shares that attempt: in a queue the last one would wait for all."""
+        if self._producer is not None:
             return self._producer
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._connect(), name="open-producer")
+            self._opening.add_done_callback(self._opened)
+        return await asyncio.shield(self._opening)
+
+    def _opened(self, attempt: asyncio.Task[AIOKafkaProducer]) -> None:
+        self._opening = None
+        if not attempt.cancelled():
+            attempt.exception()  # is no surprise to anybody, also where all who asked have left
+
+    async def _connect(self) -> AIOKafkaProducer:
+        producer = build_producer(self._settings)
+        try:
+            with kafka_failures(self._settings):
+                async with asyncio.timeout(_START_S):
+                    await producer.start()
+        except BaseException:
+            self._retire(producer)
+            raise
+        self._producer = producer
+        return producer
 
     def _retire(self, producer: AIOKafkaProducer) -> None:
         if self._producer is producer:
@@ -119,6 +135,17 @@ async def _stop(producer: AIOKafkaProducer) -> None:
     with suppress(KafkaError, OSError, TimeoutError):
         async with asyncio.timeout(_STOP_S):
             await producer.stop()
+            return
+    # Half stopped it would keep its tasks and connections for good, and there is one for each publish that failed.
+    sending, unsent = producer._sender.sender_task, producer._message_accumulator  # noqa: SLF001  (no other way in)
+    with suppress(KafkaError, OSError, TimeoutError):
+        async with asyncio.timeout(_STOP_S):
+            if sending is not None:
+                sending.cancel()
+            await producer.client.close()
+            unsent.fail_all(ProducerClosed())
+            if sending is not None:
+                await asyncio.wait([sending])
 
 
 @asynccontextmanager

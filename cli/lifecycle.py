@@ -4,20 +4,25 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
-from cli.exits import INTERRUPTED, TERMINATED, say_warning
+from cli.exits import FAILED, INTERRUPTED, TERMINATED, say_warning
 
 _CODES = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
 
 
-def run_until_signal(main: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> int:
+def run_until_signal(
+    main: Callable[[asyncio.Event], Coroutine[Any, Any, int]], *, leave_within_s: float | None = None
+) -> int:
     """Run `main(stop)` in an event loop; its exit code.
 
     The first SIGINT or SIGTERM sets `stop`, the second one ends the process at once (130 or 143). `main` may set `stop`
-    itself: that is no signal. Of failures that come in a group the one that explains the others is raised alone.
+    itself: that is no signal. `leave_within_s` after `stop` the process ends with 1, whatever hangs: a thread in an
+    engine or in a driver can't be cancelled. Of failures that come in a group the one that explains the others is
+    raised alone.
     """
 
     async def supervised() -> int:
@@ -25,12 +30,15 @@ def run_until_signal(main: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) 
         loop = asyncio.get_running_loop()
         for number in _CODES:
             loop.add_signal_handler(number, _on_signal, number, stop, signalled)
+        leaving = asyncio.create_task(_leave_in_time(stop, leave_within_s), name="leave-in-time")
         try:
             return await asyncio.create_task(main(stop), name="main")
         except asyncio.CancelledError:
             if not stop.is_set():
                 raise
             return 0  # stopped while it started: nothing was in flight
+        finally:
+            leaving.cancel()
 
     try:
         return asyncio.run(supervised())
@@ -53,6 +61,21 @@ async def starting(stop: asyncio.Event) -> AsyncIterator[None]:
         yield
     finally:
         watcher.cancel()
+
+
+async def _leave_in_time(stop: asyncio.Event, limit_s: float | None) -> None:
+    await stop.wait()
+    if limit_s is None:
+        return
+    last_resort = threading.Timer(limit_s, _leave_at_once, (limit_s,))
+    last_resort.daemon = True  # it outlives the loop: the interpreter's end waits for threads that may hang
+    last_resort.start()
+
+
+def _leave_at_once(limit_s: float) -> None:
+    say_warning(f"did not end within {limit_s:g} s of the stop; what was in flight will be delivered again")
+    sys.stdout.flush()
+    os._exit(FAILED)
 
 
 def _on_signal(number: signal.Signals, stop: asyncio.Event, signalled: asyncio.Event) -> None:

@@ -17,6 +17,9 @@ from settings import (
     StoreSettings,
 )
 
+CLOSE_S = 3.0
+"""What closing may take beyond the drain."""
+
 
 @with_settings(ApiSettings, InferenceSettings, ConsumerSettings, StoreSettings, logs="warning")
 def up(
@@ -33,7 +36,10 @@ def up(
     """
     from cli.up import run_up
 
-    return run_until_signal(lambda stop: run_up(settings, stop, samples=samples, fresh=fresh))
+    # The embedded parts are stopped after the roles.
+    return run_until_signal(
+        lambda stop: run_up(settings, stop, samples=samples, fresh=fresh), leave_within_s=_limit_s(settings) + 30
+    )
 
 
 @with_settings(ApiSettings, InferenceSettings, ConsumerSettings, StoreSettings, logs="info")
@@ -41,7 +47,7 @@ def all_roles(settings: Settings) -> int:
     """Run API and consumer in one process over one model."""
     from cli.roles import run_all
 
-    return run_until_signal(lambda stop: run_all(settings, stop))
+    return run_until_signal(lambda stop: run_all(settings, stop), leave_within_s=_limit_s(settings))
 
 
 @with_settings(InferenceSettings, ConsumerSettings, StoreSettings, "health_port", "host", "insecure", logs="info")
@@ -49,7 +55,7 @@ def consumer(settings: Settings) -> int:
     """Run a member of the consumer group: from Kafka to the store."""
     from cli.roles import run_consumer
 
-    return run_until_signal(lambda stop: run_consumer(settings, stop))
+    return run_until_signal(lambda stop: run_consumer(settings, stop), leave_within_s=_limit_s(settings))
 
 
 @with_settings(ApiSettings, InferenceSettings, KafkaSettings, SourceSettings, StoreSettings, LifeSettings, logs="info")
@@ -57,4 +63,8 @@ def api(settings: Settings) -> int:
     """Run the HTTP service."""
     from cli.roles import run_api
 
-    return run_until_signal(lambda stop: run_api(settings, stop))
+    return run_until_signal(lambda stop: run_api(settings, stop), leave_within_s=_limit_s(settings))
+
+
+def _limit_s(settings: Settings) -> float:
+    return settings.drain_timeout_s + CLOSE_S

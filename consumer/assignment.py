@@ -6,7 +6,10 @@ from contextlib import suppress
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
+from broker.offsets import committed_offsets
+from consumer.crashes import Crashes
 from consumer.lanes import Lane
+from settings import KafkaSettings
 from telemetry import Metrics, logger
 
 log = logger("consumer")
@@ -60,26 +63,41 @@ class Assignment(ConsumerRebalanceListener):
         self._metrics.rebalances.inc()
         log.info("partitions assigned", partitions=sorted(tp.partition for tp in self._assigned))
 
-    async def begin(self, consumer: AIOKafkaConsumer, reset: str) -> None:
-        """Give each assigned partition its lane, at the committed offset or where `reset` says.
+    async def begin(self, consumer: AIOKafkaConsumer, settings: KafkaSettings) -> None:
+        """Give each assigned partition its lane, at the committed offset or where KAFKA_AUTO_OFFSET_RESET says.
 
-        Raises KafkaError; then, or when the group has moved on meanwhile, nothing has changed.
+        Raises KafkaError or BrokerUnavailable; then, or when the group has moved on meanwhile, nothing has changed.
         """
         epoch, assigned = self.epoch, set(self._assigned)
-        first = await consumer.beginning_offsets(assigned) if assigned else {}
-        last = await consumer.end_offsets(assigned) if assigned and reset == "latest" else first
-        # All at once: one by one, hundreds of partitions on a far broker would outlast the caller's patience.
-        committed = dict(zip(assigned, await asyncio.gather(*map(consumer.committed, assigned)), strict=True))
-        if epoch != self.epoch:
-            return
-        lanes: dict[TopicPartition, Lane] = {}
-        for tp in sorted(assigned):
-            known = committed[tp]
-            start = last[tp] if known is None else known
-            if known is not None and known < first[tp]:
-                lost = first[tp] - known
-                log.error("records were deleted before they were scored", partition=tp.partition, lost=lost)
-                start = first[tp]
-            consumer.seek(tp, start)
-            lanes[tp] = Lane(tp, start)
+        lanes = {}
+        if assigned:
+            first = await consumer.beginning_offsets(assigned)
+            new = await consumer.end_offsets(assigned) if settings.kafka_auto_offset_reset == "latest" else first
+            known = await committed_offsets(settings, assigned)
+            if epoch != self.epoch:
+                return
+            for tp in sorted(assigned):
+                offset, left = known.get(tp, (new[tp], ""))
+                if offset < first[tp]:
+                    self.skipped(tp, offset, first[tp])
+                    offset = first[tp]
+                crashes = Crashes.read(offset, left)
+                consumer.seek(tp, offset)
+                lanes[tp] = Lane(tp, offset, crashes)
+                if crashes.cautious:
+                    log.warning("an earlier owner ended here", at=f"{tp.partition}/{offset}", times=crashes.ends)
         self.lanes = lanes
+
+    def restart(self, tp: TopicPartition, first: int) -> None:
+        """The log of this partition begins again below what was polled: another log, or one that lost its end."""
+        lane = self.lanes[tp]
+        log.error("the log went back: its topic was made again?", at=f"{tp.partition}/{lane.next_offset}", to=first)
+        lane.revoked = True
+        self.lanes = self.lanes | {tp: Lane(tp, first)}
+
+    def skipped(self, tp: TopicPartition, expected: int, first: int) -> None:
+        """The log begins at `first`, behind the record that is due: say loudly what nobody will score."""
+        log.error(
+            "records were deleted before they were scored", at=f"{tp.partition}/{expected}", lost=first - expected
+        )
+        self._metrics.skipped.labels(reason="trimmed").inc(first - expected)

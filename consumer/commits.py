@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -10,6 +11,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from consumer.assignment import Assignment
 from consumer.budget import Budget
+from consumer.items import Batch
 from consumer.lanes import Lane
 from consumer.waits import Waits, backoff_s
 from telemetry import Metrics, logger
@@ -38,7 +40,8 @@ class Commits:
         self._due = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
         self._committed: dict[Lane, int] = {}
-        self._failing = False
+        self.refused_since: float | None = None
+        """Since when (monotonic) our partitions are somebody else's; None while Kafka takes our commits."""
 
     def soon(self) -> None:
         """Something was decided."""
@@ -59,42 +62,59 @@ class Commits:
                 next_state = loop.time() + STATE_EVERY_S
             await self.commit(everything=everything)
 
-    async def commit(self, *, everything: bool = False) -> bool:
-        """Commit what changed, or all lanes. False when Kafka did not take it."""
+    async def commit(self, *, everything: bool = False, leaving: bool = False) -> bool:
+        """Commit what changed, or all lanes. `leaving`: and that we go in peace. False when Kafka did not take it."""
         async with self._one_at_a_time:
             with self._metrics.batch_seconds.labels(hop="commit").time():
-                done = await self._try(everything)
+                done = await self._try(everything or leaving, leaving)
             if not done:
                 self._metrics.commit_failures.inc()
             return done
 
-    async def insist(self) -> None:
-        """Commit until Kafka took it."""
+    async def say_farewell(self) -> None:
+        """The last commit, until Kafka took it."""
         attempt = 0
-        while not await self.commit():
+        while not await self.commit(leaving=True):
             await asyncio.sleep(backoff_s(attempt))
             attempt += 1
 
-    async def _try(self, everything: bool) -> bool:
+    async def note_suspects(self, batch: Batch) -> None:
+        """Before they are tried Kafka must know which records may end us: see `Crashes`."""
+        suspects = {item.lane for item in batch.items if item.lane.crashes.cautious}
+        for lane in suspects:
+            lane.crashes.move_to(lane.committable)
+        suspects = {lane for lane in suspects if lane.crashes.cautious and not lane.crashes.tried}
+        for lane in suspects:
+            lane.crashes.tried = True
+        attempt = 0
+        while any(not lane.revoked for lane in suspects) and not await self.commit(everything=True):
+            await asyncio.sleep(backoff_s(attempt))
+            attempt += 1
+
+    async def _try(self, everything: bool, leaving: bool) -> bool:
         try:
             async with asyncio.timeout(_COMMIT_TIMEOUT_S):
                 lanes = [lane for lane in self._assignment.lanes.values() if not lane.revoked]
                 for lane in lanes:
                     await self._pass_control_records(lane)
                 due = {lane: lane.committable for lane in lanes if everything or self._changed(lane)}
-                if due:
-                    await self._consumer.commit(
-                        {lane.partition: OffsetAndMetadata(offset, self._state(lane)) for lane, offset in due.items()}
-                    )
+                for lane, offset in due.items():
+                    lane.crashes.move_to(offset)
+                if not due:
+                    return True
+                await self._consumer.commit(
+                    {lane.partition: OffsetAndMetadata(at, self._state(lane, leaving)) for lane, at in due.items()}
+                )
         except (CommitFailedError, IllegalStateError) as error:
-            log.info("commit refused: the partitions have another owner now", error=str(error))
+            if self.refused_since is None:
+                self.refused_since = time.monotonic()
+                log.info("commit refused: the partitions have another owner now", error=str(error))
             return False
         except (KafkaError, TimeoutError) as error:
-            if not self._failing:
-                log.warning("commit failed, will be repeated", error=f"{type(error).__name__}: {error}")
-            self._failing = True
+            self._waits.begin("broker", f"commit failed ({type(error).__name__}: {error})", who="commit")
             return False
-        self._failing = False
+        self.refused_since = None
+        self._waits.end("broker", who="commit")
         kept = {lane: offset for lane, offset in self._committed.items() if not lane.revoked}
         self._committed = kept | due
         return True
@@ -107,8 +127,8 @@ class Commits:
         if lane.idle and lane.partition in self._consumer.assignment():
             lane.pass_over(await self._consumer.position(lane.partition))
 
-    def _state(self, lane: Lane) -> str:
-        """{at, state, why, since, oldest_ts, rate}, below 4 KB; Kafka keeps it beside the offset."""
+    def _state(self, lane: Lane, leaving: bool) -> str:
+        """{at, state, why, since, oldest_ts, rate} and what `Crashes` tells, below 4 KB; Kafka keeps it."""
         wait = self._waits.current
         state, why, since = "running", None, None
         if wait is not None:
@@ -125,5 +145,6 @@ class Commits:
                 "since": since,
                 "oldest_ts": lane.oldest_timestamp_ms,
                 "rate": round(self._budget.rate.per_s(), 2),
+                **lane.crashes.told(open_=not (leaving and lane.idle), waiting=wait is not None),
             }
         )

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from consumer.budget import Budget
 from consumer.items import Batch, Item
 from consumer.lanes import Lane
-from consumer.waits import backoff_s
+from consumer.waits import Waits, backoff_s
 from errors import Invalid, SourceExpired, SourceUnavailable
 from schemas.events import ImageRef
 from sources.fetcher import SourceFetcher
@@ -45,10 +45,11 @@ class Holds:
     bytes are taken: others' records still fit.
     """
 
-    def __init__(self, fetcher: SourceFetcher, deadline_s: float, budget: Budget, line: Line) -> None:
+    def __init__(self, fetcher: SourceFetcher, deadline_s: float, budget: Budget, waits: Waits, line: Line) -> None:
         self._fetcher = fetcher
         self._deadline_s = deadline_s
         self._budget = budget
+        self._waits = waits
         self._line = line
         self._waiting: dict[Lane, list[Item]] = {}
 
@@ -85,6 +86,7 @@ class Holds:
         self._waiting[lane] = [item]
         self._budget.give(1, 0)
         lane.held = f"waiting for the source of offset {offset}"
+        self._waits.apart("source", len(self._waiting))
         log.info("partition held", partition=lane.partition.partition, offset=offset)
         self._line.spawn(self._wait(lane), name=f"hold-{lane.partition.partition}")
 
@@ -110,6 +112,7 @@ class Holds:
                 self._budget.take(len(ready), 0)
                 self._line.start_scoring(Batch(ready))
         del self._waiting[lane]
+        self._waits.apart("source", len(self._waiting))
         lane.held = None
         log.info("partition goes on", partition=lane.partition.partition)
 

@@ -8,13 +8,14 @@ from prometheus_client.context_managers import Timer
 
 from broker.publisher import Position, Publisher
 from consumer.items import Batch, Item
+from consumer.limit import DeadLetterLimit
 from consumer.outgoing import dead_letter_headers, delivery_count, lighter_letters, score_headers
 from consumer.waits import Waits
 from errors import Conflict, Invalid, InvalidEvent
 from inference.core import InferenceCore
-from schemas.dead_letters import DeadLetter
+from schemas.dead_letters import ORIGIN, DeadLetter
 from schemas.envelope import decode_event
-from schemas.records import Headers
+from schemas.records import Coordinates, Headers, Record
 from schemas.scores import KafkaPosition, Score
 from settings import ConsumerSettings
 from sources.fetcher import SourceFetcher
@@ -41,13 +42,15 @@ class Hops:
 
     2. `decode` the envelopes. 3. `skip` what is decided already. 4. `score` the rest. 5. `publish` dead letters and
     scores. 6. `write` both in one transaction. 5 and 6 are `settle`: a conflict that only the transaction can see goes
-    through them again as a dead letter. Trouble of store or broker is waited out; nothing is dropped.
+    through them again as a dead letter. Trouble of store or broker is waited out; nothing is dropped. Where the limit
+    on dead letters is reached, `settle` raises SafetyLimit; what is not decided then is delivered again.
     """
 
-    def __init__(self, settings: ConsumerSettings, parts: Parts, waits: Waits) -> None:
+    def __init__(self, settings: ConsumerSettings, parts: Parts, waits: Waits, limit: DeadLetterLimit) -> None:
         self._settings = settings
         self._parts = parts
         self._waits = waits
+        self._limit = limit
 
     # 2
     async def decode(self, batch: Batch) -> None:
@@ -107,6 +110,7 @@ class Hops:
     async def settle(self, batch: Batch) -> None:
         """Hops 5 and 6 until every record has its outcome."""
         while items := batch.open():
+            items = items[: await self._limit.admit([item.refusal for item in items])]
             with self._timed("publish"):
                 await self.publish(items)
             with self._timed("write"):
@@ -212,7 +216,17 @@ def _dead_letter(item: Item) -> DeadLetter:
         delivery_count=delivery_count(item.record),
         digest=item.digest,
         published=item.dead_letter_at,
+        origin=_origin(item.record),
     )
+
+
+def _origin(record: Record) -> str | None:
+    """Where a record stood first that was sent back. A header that nobody of us wrote names nothing."""
+    named = [value for name, value in record.headers if name == ORIGIN]
+    try:
+        return str(Coordinates.parse(named[-1].decode())) if named else None
+    except ValueError:
+        return None
 
 
 def _score_of(item: Item) -> Score:

@@ -4,6 +4,8 @@ import asyncio
 
 from aiokafka import TopicPartition
 
+from consumer.crashes import Crashes
+
 _FETCHES_AT_ONCE = 8
 
 
@@ -13,8 +15,9 @@ class Lane:
     `committable` never passes an undecided record: that is the whole promise of the commit.
     """
 
-    def __init__(self, partition: TopicPartition, start: int) -> None:
+    def __init__(self, partition: TopicPartition, start: int, crashes: Crashes | None = None) -> None:
         self.partition = partition
+        self.crashes = crashes or Crashes(start)
         self.next_offset = start
         """Offset behind the last delivered record."""
         self.held: str | None = None
@@ -57,5 +60,5 @@ class Lane:
 
     @property
     def oldest_timestamp_ms(self) -> int | None:
-        """Timestamp of the oldest undecided record that was polled."""
-        return next(iter(self._undecided.values()), None)
+        """Timestamp of the oldest undecided record that was polled; None also where nobody knows it (0)."""
+        return next(iter(self._undecided.values()), None) or None

@@ -3,19 +3,17 @@
 import hashlib
 
 from errors import Invalid
+from schemas.dead_letters import DELIVERY_COUNT, ERROR_CLASS, ORIGIN
 from schemas.events import ImageEvent
 from schemas.records import Headers, Record
 from schemas.scores import Score
 
-ORIGIN = "streamscorer-origin"
-ERROR_CLASS = "streamscorer-error-class"
-_COUNT = "__dlq.delivery.count"
-
 
 def delivery_count(record: Record) -> int:
     """How often the record was handed over: 1, and one more for each time it came back from the DLQ."""
-    counts = [value for name, value in record.headers if name == _COUNT]
-    return 1 + (int(counts[-1]) if counts and counts[-1].isdigit() else 0)
+    counts = [value for name, value in record.headers if name == DELIVERY_COUNT]
+    # As long as a number of deliveries can be: Python refuses to read one of thousands of digits.
+    return 1 + (int(counts[-1]) if counts and counts[-1].isdigit() and len(counts[-1]) < 10 else 0)
 
 
 def dead_letter_headers(record: Record, refusal: Invalid, group_id: str) -> Headers:
@@ -30,7 +28,7 @@ def dead_letter_headers(record: Record, refusal: Invalid, group_id: str) -> Head
         "__dlq.errors.offset": str(at.offset),
         "__dlq.errors.group": group_id,
         "__dlq.errors.message": str(refusal),
-        _COUNT: str(delivery_count(record)),
+        DELIVERY_COUNT: str(delivery_count(record)),
         ERROR_CLASS: refusal.reason,
     }
     theirs = tuple(header for header in record.headers if header[0] not in ours)
@@ -44,7 +42,7 @@ def lighter_letters(record: Record) -> tuple[tuple[str, Record], ...]:
 
     What tells its origin and counts its deliveries always stays.
     """
-    ours = tuple(header for header in record.headers if header[0] in (ORIGIN, _COUNT))
+    ours = tuple(header for header in record.headers if header[0] in (ORIGIN, DELIVERY_COUNT))
     return (
         ("value", Record(record.at, record.key, None, record.headers)),
         ("value, key and headers", Record(record.at, None, None, ours)),

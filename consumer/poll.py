@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
+from aiokafka.structs import ConsumerRecord
 
 from broker.clients import MAX_POLL_INTERVAL_S
 from broker.records import record_of
@@ -14,7 +15,8 @@ from consumer.assignment import Assignment
 from consumer.budget import Budget
 from consumer.items import Batch, Item
 from consumer.unreadable import NOT_A_RECORD, blames_a_record, find_unreadable, not_a_record
-from consumer.waits import backoff_s
+from consumer.waits import Waits, backoff_s
+from errors import BrokerUnavailable, ProcessCrashed
 from schemas.records import Coordinates, Record
 from settings import ConsumerSettings
 from telemetry import Metrics, logger
@@ -23,6 +25,7 @@ log = logger("consumer")
 _POLL_S = 0.5
 _GIVE_UP_S = 60.0
 """A failure of the client itself that stays so long does not pass any more: end, and be started again."""
+_LOOK_S = 5.0
 _NOTHING = TopicPartition("", 0)
 
 
@@ -34,11 +37,16 @@ class Member:
     cluster: Cluster
     consumer: AIOKafkaConsumer
     assignment: Assignment
+    waits: Waits
     metrics: Metrics
 
 
 class Poller:
-    """Polls for one member. What must wait is not asked for: pausing would throw away what is fetched already."""
+    """Polls for one member. What must wait is not asked for: pausing would throw away what is fetched already.
+
+    Suspects (`Crashes`) are polled one at a time, each alone in the process; those that have no next record keep nobody
+    waiting.
+    """
 
     def __init__(self, member: Member, budget: Budget) -> None:
         self._member = member
@@ -58,18 +66,25 @@ class Poller:
         if self._assignment.pending:
             await self._begin_lanes()
         wanted = [tp for tp, lane in self._assignment.lanes.items() if lane.held is None]
+        suspects = [tp for tp in wanted if self._assignment.lanes[tp].crashes.careful]
+        self._budget.cautious = any(lane.crashes.cautious for lane in self._assignment.lanes.values())
+        if suspects:
+            if self._budget.records:
+                return await self._idle()
+            if items := await self._poll(suspects, room=1, timeout_s=0):
+                return Batch(items)
+            wanted = [tp for tp in wanted if tp not in suspects]
         room = self._budget.room()
         if not wanted or not room:
             return await self._idle()
         with self._member.metrics.batch_seconds.labels(hop="poll").time():
             items = await self._poll(wanted, room)
-        self._polled_at = time.monotonic()
         return Batch(items) if items else None
 
-    async def _poll(self, wanted: list[TopicPartition], room: int) -> list[Item]:
+    async def _poll(self, wanted: list[TopicPartition], room: int, timeout_s: float = _POLL_S) -> list[Item]:
         epoch = self._assignment.epoch
         try:
-            polled = await self._consumer.getmany(*wanted, timeout_ms=int(_POLL_S * 1000), max_records=room)
+            polled = await self._consumer.getmany(*wanted, timeout_ms=int(timeout_s * 1000), max_records=room)
         except NOT_A_RECORD as error:
             raise not_a_record(error) from error
         except Exception as error:  # noqa: BLE001  (the client raises anything at a record that it cannot read)
@@ -78,18 +93,48 @@ class Poller:
                 return []
             log.warning("poll failed, looking for the record", error=f"{type(error).__name__}: {error}")
             return await self._unreadable(epoch)
-        self._failing_since = None
+        self._polled_at = time.monotonic()
+        self._goes_on()
         if epoch != self._assignment.epoch:
             # A rebalance came between: whoever owns these records, nothing was delivered. Begin where the lanes do.
             for tp, lane in self._assignment.lanes.items():
                 self._consumer.seek(tp, lane.next_offset)
             return []
+        await self._look_for_gaps(polled)
+        return self._deliver(polled) if epoch == self._assignment.epoch else []
+
+    async def _look_for_gaps(self, polled: "dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]]") -> None:
+        """Kafka's client passes silently over what was deleted before it was read, and follows a log that went back.
+
+        A gap is mostly something else: control records, or a compacted topic.
+        """
+        due = {tp: self._assignment.lanes[tp].next_offset for tp in polled}
+        gaps = [tp for tp, raws in polled.items() if raws[0].offset > due[tp]]
+        for tp in (tp for tp, raws in polled.items() if raws[0].offset < due[tp]):
+            self._assignment.restart(tp, polled[tp][0].offset)
+        if gaps:
+            try:
+                async with asyncio.timeout(_LOOK_S):
+                    first = await self._consumer.beginning_offsets(gaps)
+            except (KafkaError, TimeoutError):
+                return
+            for tp in gaps:
+                if tp in self._assignment.lanes and due[tp] < first[tp] <= polled[tp][0].offset:
+                    self._assignment.skipped(tp, due[tp], first[tp])
+
+    def _deliver(self, polled: "dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]]") -> list[Item]:
         items = []
         for tp, raws in polled.items():
             lane = self._assignment.lanes[tp]
             for raw in raws:
                 lane.deliver(raw.offset, raw.timestamp)
-                items.append(Item(record_of(self._member.cluster.id, raw), lane))
+                item = Item(record_of(self._member.cluster.id, raw), lane)
+                if lane.crashes.guilty and raw.offset == lane.crashes.offset:
+                    item.refusal = ProcessCrashed(
+                        f"the process that scored it ended {lane.crashes.ends} times without a farewell, the last time "
+                        "while it worked on this record alone: look at its log, and at the record with care"
+                    )
+                items.append(item)
         return items
 
     async def _unreadable(self, epoch: int) -> list[Item]:
@@ -112,28 +157,32 @@ class Poller:
         settings = self._member.settings
         try:
             async with asyncio.timeout(settings.kafka_session_timeout_s):
-                await self._assignment.begin(self._consumer, settings.kafka_auto_offset_reset)
+                await self._assignment.begin(self._consumer, settings)
         except NOT_A_RECORD as error:
             raise not_a_record(error) from error
-        except (KafkaError, TimeoutError) as error:
+        except (KafkaError, BrokerUnavailable, TimeoutError) as error:
             await self._pause(error)
+        else:
+            self._goes_on()
 
     async def _pause(self, error: Exception) -> None:
-        """Before trying again; said once. Raises the error when the client does not recover."""
+        """Before trying again. Raises the error when the client does not recover."""
         now = time.monotonic()
         if self._failing_since is None:
             self._failing_since = now
-            log.warning("poll failed, trying again", error=f"{type(error).__name__}: {error}")
+            self._member.waits.begin("broker", f"poll failed ({type(error).__name__}: {error})", who="poll")
         elif now - self._failing_since > _GIVE_UP_S and isinstance(error, KafkaError) and not error.retriable:
             raise error
         await asyncio.sleep(backoff_s(3))
 
+    def _goes_on(self) -> None:
+        self._failing_since = None
+        self._member.waits.end("broker", who="poll")
+
     async def _idle(self) -> Batch | None:
         """Wait a little for room; from time to time poll for nothing, which keeps the membership and the buffers."""
-        if time.monotonic() - self._polled_at > MAX_POLL_INTERVAL_S / 10:
-            items = await self._poll([_NOTHING], room=1)
-            self._polled_at = time.monotonic()
-            if items:
-                return Batch(items)
+        long_ago = time.monotonic() - self._polled_at > MAX_POLL_INTERVAL_S / 10
+        if long_ago and (items := await self._poll([_NOTHING], room=1)):
+            return Batch(items)
         await self._budget.change(_POLL_S / 5)
         return None

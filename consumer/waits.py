@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -35,7 +34,7 @@ class Waits:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._current: dict[str, Wait] = {}
+        self._current: dict[tuple[str, str], Wait] = {}
 
     @property
     def current(self) -> Wait | None:
@@ -44,26 +43,34 @@ class Waits:
 
     async def until_works(self, part: str, attempt: Callable[[], Awaitable[T]]) -> T:
         """Repeat `attempt` until it raises no Transient. `part` is the reason in `scorer_paused{reason}`."""
-        began, tries = time.monotonic(), 0
+        tries = 0
         while True:
             try:
                 result = await attempt()
             except Transient as trouble:
-                self._begin(part, str(trouble))
+                self.begin(part, str(trouble))
                 await asyncio.sleep(max(backoff_s(tries), min(trouble.retry_after_s, _LONGEST_S) / 4))
                 tries += 1
             else:
                 if tries:
-                    self._end(part, time.monotonic() - began)
+                    self.end(part)
                 return result
 
-    def _begin(self, part: str, why: str) -> None:
-        if part not in self._current:
-            self._current[part] = Wait(part, why, datetime.now(UTC))
+    def begin(self, part: str, why: str, *, who: str = "") -> None:
+        """`part` is away; said once until `end`. `who` tells apart those that find out independently."""
+        if (part, who) not in self._current:
+            self._current[part, who] = Wait(part, why, datetime.now(UTC))
             self._metrics.paused.labels(reason=part).set(1)
             log.warning("waiting", part=part, why=why)
 
-    def _end(self, part: str, waited_s: float) -> None:
-        if self._current.pop(part, None):
-            self._metrics.paused.labels(reason=part).set(0)
+    def apart(self, part: str, partitions: int) -> None:
+        """So many partitions wait for `part` by themselves, while the others go on."""
+        self._metrics.paused.labels(reason=part).set(1 if partitions else 0)
+
+    def end(self, part: str, *, who: str = "") -> None:
+        """`part` works again."""
+        if wait := self._current.pop((part, who), None):
+            if not any(still == part for still, _ in self._current):
+                self._metrics.paused.labels(reason=part).set(0)
+            waited_s = (datetime.now(UTC) - wait.since).total_seconds()
             log.info("going on", part=part, waited_s=round(waited_s, 1))

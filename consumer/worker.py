@@ -1,33 +1,30 @@
 """The consumer: from a Kafka record to a committed row, and the order in which it stops."""
 
 import asyncio
-import itertools
 import time
 from collections.abc import Coroutine
-from contextlib import suppress
 from typing import Any
 
-from aiokafka.errors import KafkaError
-
 from broker.clients import MIB, build_consumer
-from broker.failures import explain
 from broker.topics import Cluster
 from consumer.assignment import Assignment
-from consumer.budget import Budget
+from consumer.budget import Budget, share_bytes
 from consumer.commits import Commits
 from consumer.holds import Holds
 from consumer.hops import Hops, Parts
 from consumer.items import Batch, Item
 from consumer.lanes import Lane
+from consumer.limit import DeadLetterLimit
+from consumer.membership import join, leave, unless
 from consumer.poll import Member, Poller
-from consumer.waits import Waits, backoff_s
-from errors import DependencyAway
+from consumer.waits import Waits
+from consumer.watchdog import Watchdog
+from errors import SafetyLimit
 from settings import ConsumerSettings
 from telemetry import logger
 
 log = logger("consumer")
 _LAST_POLL_S = 2.0
-_STOP_S = 5.0
 
 
 class Worker:
@@ -51,16 +48,18 @@ class Worker:
         self._consumer = build_consumer(settings, partition_fetch_bytes=_fetch_bytes(settings, partitions))
         self.waits = Waits(parts.metrics)
         self._budget = Budget(settings, parts.metrics)
-        self._hops = Hops(settings, parts, self.waits)
+        self._limit = DeadLetterLimit(settings, parts.store, cluster.id, self.waits)
+        self._hops = Hops(settings, parts, self.waits, self._limit)
         self._assignment = Assignment(parts.metrics, self._finish_in_flight)
-        member = Member(settings, cluster, self._consumer, self._assignment, parts.metrics)
+        member = Member(settings, cluster, self._consumer, self._assignment, self.waits, parts.metrics)
         self._poller = Poller(member, self._budget)
         self._commits = Commits(self._consumer, self._assignment, self.waits, self._budget, parts.metrics)
-        self._holds = Holds(parts.fetcher, settings.source_deadline_s, self._budget, self)
+        limit_s = settings.stall_timeout_s
+        self._watchdog = Watchdog(limit_s, self._consumer, self._assignment, self._commits, self._budget)
+        self._holds = Holds(parts.fetcher, settings.source_deadline_s, self._budget, self.waits, self)
         self._polled: asyncio.Queue[Batch | None] = asyncio.Queue()
         self._scoring: asyncio.Queue[Batch | None] = asyncio.Queue()
         self._stopping = asyncio.Event()
-        self._starting: asyncio.Timeout | None = None
         self._deadline = asyncio.timeout(None)
         self._tasks = asyncio.TaskGroup()
         self._polling: asyncio.Task[None] | None = None
@@ -72,18 +71,21 @@ class Worker:
         Raises DependencyAway when Kafka does not let us in before START_TIMEOUT_S.
         """
         try:
-            if not await self._start():
-                return True
+            if not await unless(self._stopping, self._start()):
+                return True  # nothing was in flight
+            self._consumer.subscribe([self._settings.kafka_topic], listener=self._assignment)
             async with self._deadline, self._tasks:
                 self._running = True
                 if self._stopping.is_set():
                     self._limit_drain()
                 committing = self.spawn(self._commits.keep_committing(), name="commit")
+                watching = self.spawn(self._watchdog.watch(self.waits), name="watch")
                 self._polling = self.spawn(self._poll(), name="poll")
                 self.spawn(self._prepare(), name="prepare")
                 await self._settle()
+                watching.cancel()
                 committing.cancel()
-                await self._commits.insist()
+                await self._commits.say_farewell()
         except TimeoutError:
             if not self._deadline.expired():
                 raise
@@ -91,10 +93,25 @@ class Worker:
                 "drain deadline passed: what is in flight will be delivered again", records=self._budget.records
             )
             return False
+        except BaseExceptionGroup as group:
+            if (limit := group.subgroup(SafetyLimit)) is not None:
+                await self._tell_limit(limit)
+            raise
         finally:
-            await self._leave()
+            await leave(self._consumer)
         log.info("drained")
         return True
+
+    async def _start(self) -> None:
+        await self._limit.before_start()
+        await join(self._consumer, self._settings)
+
+    async def _tell_limit(self, limit: BaseException) -> None:
+        """Why we end stays beside the committed offsets, for whoever watches the group."""
+        while isinstance(limit, BaseExceptionGroup):
+            limit = limit.exceptions[0]
+        self.waits.begin("dead_letters", str(limit))
+        await self._commits.commit(leaving=True)
 
     def stop(self) -> None:
         """Poll no more; finish, write and commit what is in flight within DRAIN_TIMEOUT_S. May be called twice."""
@@ -103,8 +120,6 @@ class Worker:
         self._stopping.set()
         if self._running:
             self._limit_drain()
-        elif self._starting is not None:
-            self._starting.reschedule(asyncio.get_running_loop().time())
 
     def _limit_drain(self) -> None:
         loop = asyncio.get_running_loop()
@@ -115,33 +130,14 @@ class Worker:
 
     async def trouble(self) -> str | None:
         """Why this consumer makes no progress at the moment, or None."""
-        wait = self.waits.current
-        return f"{wait.part} since {wait.since:%H:%M:%S}: {wait.why}" if wait else None
-
-    async def _start(self) -> bool:
-        """Connect, as soon as Kafka lets us. False when `stop` came first: nothing was in flight."""
-        trouble: Exception | None = None
-        try:
-            async with asyncio.timeout(self._settings.start_timeout_s) as self._starting:
-                for attempt in itertools.count():
-                    if self._stopping.is_set():
-                        return False
-                    try:
-                        await self._consumer.start()
-                        break
-                    except (KafkaError, OSError) as error:
-                        if isinstance(error, KafkaError) and not error.retriable:
-                            raise DependencyAway(explain(self._settings, error)) from error
-                        trouble = error
-                    await asyncio.sleep(backoff_s(attempt))
-        except TimeoutError as error:
-            if self._stopping.is_set():
-                return False
-            raise DependencyAway(explain(self._settings, trouble or error)) from error
-        finally:
-            self._starting = None
-        self._consumer.subscribe([self._settings.kafka_topic], listener=self._assignment)
-        return True
+        if wait := self.waits.current:
+            return f"{wait.part} since {wait.since:%H:%M:%S}: {wait.why}"
+        held = [
+            f"partition {lane.partition.partition}: {lane.held}"
+            for lane in self._assignment.lanes.values()
+            if lane.held
+        ]
+        return "; ".join(held) if held and len(held) == len(self._assignment.lanes) else None
 
     # 1
     async def _poll(self) -> None:
@@ -153,6 +149,7 @@ class Worker:
                     lanes = self._assignment.lanes
                     self._commits.soon()  # where we begin: who scales consumers by lag reads it
                 if batch is not None:
+                    self._watchdog.progress()
                     self._budget.take(len(batch.items), batch.size)
                     self._metrics.batch_records.observe(len(batch.items))
                     self._polled.put_nowait(batch)
@@ -171,8 +168,12 @@ class Worker:
         self._scoring.put_nowait(None)
 
     def start_scoring(self, batch: Batch) -> None:
-        batch.scoring = self.spawn(self._hops.score(batch), name="score")
+        batch.scoring = self.spawn(self._score(batch), name="score")
         self._scoring.put_nowait(batch)
+
+    async def _score(self, batch: Batch) -> None:
+        await self._commits.note_suspects(batch)
+        await self._hops.score(batch)
 
     # 5, 6, 7
     async def _settle(self) -> None:
@@ -197,6 +198,7 @@ class Worker:
         for outcome, count in outcomes.items():
             self._metrics.records.labels(outcome=outcome).inc(count)
         self._metrics.last_progress.set(now)
+        self._watchdog.progress()
         self._budget.rate.add(len(batch.items))
         self._budget.give(len(batch.items), batch.size)
         log.info("batch", records=len(batch.items), **outcomes)
@@ -214,18 +216,7 @@ class Worker:
     async def _finish_in_flight(self) -> None:
         self._holds.give_up()
         await self._budget.empty()
-        await self._commits.commit()
-
-    async def _leave(self) -> None:
-        # stop() with the broker away hangs or raises CancelledError: in a task of its own, with a bound.
-        leaving = asyncio.create_task(self._consumer.stop(), name="leave-group")
-        await asyncio.wait([leaving], timeout=_STOP_S)
-        if not leaving.done():
-            leaving.cancel()
-            await asyncio.wait([leaving], timeout=_STOP_S)
-        if leaving.done():
-            with suppress(KafkaError, asyncio.CancelledError):
-                leaving.result()
+        await self._commits.commit(leaving=True)
 
     def spawn(self, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
         """A task whose failure ends the worker."""
@@ -233,6 +224,6 @@ class Worker:
 
 
 def _fetch_bytes(settings: ConsumerSettings, partitions: int) -> int:
-    """Kafka's buffers lie outside the budget of what is in flight: an eighth of the memory for all partitions."""
-    share = settings.memory_budget_mb * MIB // 8 // max(1, partitions)
+    """Kafka's buffers lie outside the budget of what is in flight: they share a share of their own."""
+    share = share_bytes(settings) // max(1, partitions)
     return max(MIB // 4, min(4 * MIB, share))

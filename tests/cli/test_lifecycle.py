@@ -25,7 +25,7 @@ async def main(stop):
     await asyncio.to_thread(sys.stdin.readline)
     return 3
 
-sys.exit(run_until_signal(main))
+sys.exit(run_until_signal(main, leave_within_s=2.0 if "soon" in sys.argv else None))
 """
 
 
@@ -88,3 +88,13 @@ def test_a_signal_ends_the_start_of_up_at_once(tmp_path: Path) -> None:
             assert process.wait(timeout=20) == 0
         finally:
             process.kill()
+
+
+def test_what_hangs_in_a_thread_cannot_hold_up_the_end() -> None:
+    with draining("soon") as process:
+        assert heard(process) == "ready"
+        process.send_signal(signal.SIGTERM)
+        assert heard(process) == "draining"
+        assert process.wait(timeout=15) == 1
+        assert process.stderr is not None
+        assert "did not end within 2 s" in process.stderr.read()

@@ -9,7 +9,7 @@ from telemetry import Metrics
 MIB = 1024 * 1024
 
 
-def budget(memory_budget_mb: int = 1024) -> Budget:
+def budget(memory_budget_mb: int = 2048) -> Budget:
     return Budget(LifeSettings(memory_budget_mb=memory_budget_mb), Metrics())
 
 
@@ -23,7 +23,7 @@ def test_room_opens_again_only_when_half_is_free() -> None:
 
 
 def test_bytes_close_the_door_whatever_the_number_of_records() -> None:
-    held = budget(1024)
+    held = budget(2048)
     held.take(1, 128 * MIB)
     assert held.room() == 0
     held.give(0, 1)

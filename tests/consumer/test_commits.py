@@ -24,7 +24,7 @@ class Busy(Commits):
         super().__init__(nothing, nothing, nothing, nothing, nothing)
         self.whole = asyncio.Event()
 
-    async def commit(self, *, everything: bool = False) -> bool:
+    async def commit(self, *, everything: bool = False, leaving: bool = False) -> bool:
         self.soon()
         await asyncio.sleep(0)
         if everything:

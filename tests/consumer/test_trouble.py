@@ -157,7 +157,7 @@ async def test_large_records_behind_a_slow_source_leave_room_for_the_other_parti
     settings: Settings, gate: Gate
 ) -> None:
     image = next(iter(sample_images().values()))
-    settings = settings.model_copy(update={"uri_http_hosts": (gate.host,), "memory_budget_mb": 1024})
+    settings = settings.model_copy(update={"uri_http_hosts": (gate.host,), "memory_budget_mb": 2048})
     await publish(servers(settings), settings.kafka_topic, [by_uri(gate, "slow")], partition=0)
     for _ in range(20):
         await publish(servers(settings), settings.kafka_topic, [(bytes(7 * MIB), [])], partition=0)
@@ -177,7 +177,7 @@ async def test_large_records_behind_a_slow_source_leave_room_for_the_other_parti
 
 
 async def test_fetched_images_count_as_bytes_in_flight(settings: Settings, gate: Gate, tmp_path: Path) -> None:
-    settings = settings.model_copy(update={"uri_http_hosts": (gate.host,), "memory_budget_mb": 1024})
+    settings = settings.model_copy(update={"uri_http_hosts": (gate.host,), "memory_budget_mb": 2048})
     (tmp_path / "large").write_bytes(bytes(7 * MIB))
     by_file = {"source": "/test", "image_uri": (tmp_path / "large").as_uri()}
     behind: list[tuple[bytes, list[tuple[str, bytes]]]] = [

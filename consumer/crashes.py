@@ -1,0 +1,69 @@
+"""Records that end the process: found by what earlier owners of a partition left beside its committed offset."""
+
+import json
+from dataclasses import dataclass
+from typing import Any, Self
+
+from consumer.budget import FEWEST_RECORDS
+
+_SUSPECT = 2
+_GUILTY = 3
+
+
+@dataclass(slots=True)
+class Crashes:
+    """How often an owner of the partition ended without a farewell while it worked from one committed offset.
+
+    Once: that may have been anything, but no more than FEWEST_RECORDS are in flight until the offset moves.
+    Twice: one of those records is a suspect, so they are tried one by one, each alone in the process, and each is noted
+    in Kafka before it is tried. A third time: the noted record is guilty. An end while the consumer waited for store or
+    broker blames no record.
+    """
+
+    offset: int
+    """Committed offset that all this is about."""
+    ends: int = 0
+    tried: bool = False
+    """Records from `offset` on are being worked on, and Kafka may know."""
+    until: int = 0
+    """Offset behind the last suspect."""
+
+    @classmethod
+    def read(cls, offset: int, metadata: str) -> Self:
+        """From a committed offset and its metadata, which may be anybody's."""
+        try:
+            left = json.loads(metadata)
+            open_, ends, tried, until = (left.get(name) for name in ("open", "ends", "tried", "until"))
+        except (ValueError, AttributeError):
+            return cls(offset)
+        if not open_ or not isinstance(ends, int) or not isinstance(until, int):
+            return cls(offset)
+        ends += not ends or bool(tried)
+        if ends == _SUSPECT and until <= offset:
+            until = offset + FEWEST_RECORDS
+        return cls(offset, ends, until=until)
+
+    def move_to(self, offset: int) -> None:
+        """The committed offset moves: what lies behind it has ended nothing."""
+        if offset != self.offset:
+            self.offset, self.tried = offset, False
+            self.ends = _SUSPECT if self.careful and offset < self.until else 0
+
+    def told(self, *, open_: bool, waiting: bool) -> dict[str, Any]:
+        """What the next owner reads."""
+        return {"open": open_, "ends": self.ends, "tried": self.tried and not waiting, "until": self.until}
+
+    @property
+    def cautious(self) -> bool:
+        """An owner ended here before: take little at a time."""
+        return self.ends > 0
+
+    @property
+    def careful(self) -> bool:
+        """One record at a time."""
+        return self.ends >= _SUSPECT
+
+    @property
+    def guilty(self) -> bool:
+        """The record at `offset` ended the process again and again."""
+        return self.ends >= _GUILTY

@@ -1,0 +1,66 @@
+"""Joining the group and leaving it, each bounded in time whatever Kafka does."""
+
+import asyncio
+import itertools
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+
+from broker.failures import explain
+from consumer.waits import backoff_s
+from errors import DependencyAway
+from settings import ConsumerSettings
+
+_LEAVE_S = 5.0
+
+
+async def join(consumer: AIOKafkaConsumer, settings: ConsumerSettings) -> None:
+    """Connect as soon as Kafka lets us.
+
+    Raises DependencyAway after START_TIMEOUT_S, and at once for what does not pass by itself.
+    """
+    trouble: Exception | None = None
+    try:
+        async with asyncio.timeout(settings.start_timeout_s):
+            for attempt in itertools.count():
+                try:
+                    await consumer.start()
+                except (KafkaError, OSError) as error:
+                    if isinstance(error, KafkaError) and not error.retriable:
+                        raise DependencyAway(explain(settings, error)) from error
+                    trouble = error
+                else:
+                    return
+                await asyncio.sleep(backoff_s(attempt))
+    except TimeoutError as error:
+        raise DependencyAway(explain(settings, trouble or error)) from error
+
+
+async def unless(stopping: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """Do the work. False where `stopping` comes first, which ends it."""
+    working = asyncio.create_task(work, name="start")
+    watching = asyncio.create_task(stopping.wait(), name="stop-start")
+    try:
+        await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+        return not stopping.is_set()
+    finally:
+        for task in (working, watching):
+            task.cancel()
+        await asyncio.wait({working, watching})
+
+
+async def leave(consumer: AIOKafkaConsumer) -> None:
+    """With the broker away the client's stop hangs, or raises CancelledError: so in a task of its own, and bounded."""
+    leaving = asyncio.create_task(consumer.stop(), name="leave-group")
+    await asyncio.wait([leaving], timeout=_LEAVE_S)
+    if not leaving.done():
+        leaving.cancel()
+        await asyncio.wait([leaving], timeout=_LEAVE_S)
+    if leaving.done():
+        with suppress(KafkaError, asyncio.CancelledError):
+            leaving.result()

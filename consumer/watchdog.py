@@ -1,0 +1,120 @@
+"""Ends a process that makes no progress although there is work, so that its supervisor starts it again."""
+
+import asyncio
+import faulthandler
+import os
+import sys
+import threading
+import time
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+
+from consumer.assignment import Assignment
+from consumer.budget import Budget
+from consumer.commits import Commits
+from consumer.waits import Waits
+from telemetry import logger
+
+log = logger("consumer")
+_TICK_S = 1.0
+_JUMP_S = 5.0
+_ASK_S = 5.0
+FROZEN = 1
+"""Exit code where even the event loop stands still."""
+
+
+class Stalled(RuntimeError):
+    """No record was decided for too long, there is work, and nothing is known that we wait for. A bug, ours or not."""
+
+
+class Watchdog:
+    """Bites when there is work and for `limit_s` nothing is decided, polled or committed, for no known reason.
+
+    Work is what is in flight, or what lies in the log of our partitions while we poll nothing; a commit that is refused
+    for so long is a membership lost unnoticed. Known reasons are the `Waits`, and records held by their own sources. A
+    clock that jumped (the process was stopped, or the machine slept) starts the time anew, once for each jump.
+    """
+
+    def __init__(
+        self, limit_s: float, consumer: AIOKafkaConsumer, assignment: Assignment, commits: Commits, budget: Budget
+    ) -> None:
+        self._limit_s = limit_s
+        self._consumer = consumer
+        self._assignment = assignment
+        self._commits = commits
+        self._budget = budget
+        self._since = time.monotonic()
+        self._beat = self._since
+
+    def progress(self) -> None:
+        """Something was polled or decided."""
+        self._since = time.monotonic()
+
+    async def watch(self, waits: Waits) -> None:
+        """Until cancelled. Raises Stalled."""
+        tick_s = min(_TICK_S, self._limit_s / 4)
+        with_thread = threading.Event()
+        threading.Thread(target=self._watch_loop, args=(with_thread,), name="watchdog", daemon=True).start()
+        try:
+            while True:
+                await asyncio.sleep(tick_s)
+                now, jump_s = time.monotonic(), time.monotonic() - self._beat - tick_s
+                self._beat = now
+                if jump_s > _JUMP_S:
+                    log.warning("the process stood still", seconds=round(jump_s, 1))
+                    self._since = now
+                elif waits.current is not None:
+                    self._since = now
+                elif now - self._since > self._limit_s and (why := await self._work()):
+                    self._tell(why)
+                    raise Stalled(f"no progress for {self._limit_s:g} s: {why}")
+        finally:
+            with_thread.set()
+
+    async def _work(self) -> str | None:
+        """What there would be to do; None starts the time anew."""
+        refused = self._commits.refused_since
+        if refused is not None and time.monotonic() - refused > self._limit_s:
+            return "commits are refused, and no new assignment comes"
+        if self._budget.records:
+            return f"{self._budget.records} records are in flight"
+        lanes = {tp: lane for tp, lane in self._assignment.lanes.items() if lane.held is None}
+        try:
+            async with asyncio.timeout(_ASK_S):
+                ends = await self._consumer.end_offsets(list(lanes)) if lanes else {}
+        except (KafkaError, TimeoutError):
+            ends = {}
+        behind = {tp.partition: ends[tp] - lane.next_offset for tp, lane in lanes.items() if tp in ends}
+        behind = {partition: count for partition, count in behind.items() if count > 0}
+        if not behind:
+            self.progress()
+            return None
+        return f"nothing is polled from partitions that have records: {behind}"
+
+    def _tell(self, why: str) -> None:
+        log.error(
+            "no progress",
+            why=why,
+            limit_s=self._limit_s,
+            inflight_records=self._budget.records,
+            inflight_bytes=self._budget.bytes,
+            positions={
+                tp.partition: (lane.committable, lane.next_offset) for tp, lane in self._assignment.lanes.items()
+            },
+            tasks=sorted(f"{task.get_name()}: {task.get_stack(limit=1)}" for task in asyncio.all_tasks())[:100],
+        )
+        faulthandler.dump_traceback(file=sys.__stderr__ or sys.stderr)
+
+    def _watch_loop(self, over: threading.Event) -> None:
+        """On a thread of its own: the loop that should watch may itself stand still."""
+        woke = time.monotonic()
+        while not over.wait(_TICK_S):
+            now, before = time.monotonic(), woke
+            woke = now
+            if now - before > _JUMP_S:
+                self._beat = now  # the whole process stood still, not the loop alone
+            elif now - self._beat > self._limit_s:
+                log.error("the event loop stands still", seconds=round(now - self._beat, 1))
+                faulthandler.dump_traceback(file=sys.__stderr__ or sys.stderr)
+                os._exit(FROZEN)

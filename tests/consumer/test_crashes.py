@@ -1,0 +1,155 @@
+"""One record that ends the process is found and dead-lettered; innocent ends blame nobody."""
+
+import asyncio
+import json
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import Any, cast
+
+import pytest
+
+from broker.topics import inspect
+from consumer.crashes import Crashes
+from consumer.hops import Parts
+from consumer.worker import Worker
+from inference.core import InferenceCore
+from settings import Settings
+from tests.checkpoints import sample_images
+from tests.consumer.conftest import open_parts, running
+from tests.consumer.test_worker import cloud_event, drained, servers, url
+from tests.kafka_tools import committed_offsets, publish, rows
+from tests.waiting import eventually
+
+
+def left(**fields: object) -> str:
+    return json.dumps({"state": "running", "open": True, "ends": 0, "tried": False, "until": 0} | fields)
+
+
+@pytest.mark.parametrize("metadata", ["", "null", "7", "[]", "{}", "not json", '{"open": true, "ends": "x"}'])
+def test_foreign_metadata_says_nothing(metadata: str) -> None:
+    assert Crashes.read(5, metadata) == Crashes(5)
+
+
+def test_who_left_in_peace_crashed_nothing() -> None:
+    assert not Crashes.read(5, left(open=False, ends=2, tried=True, until=9)).cautious
+
+
+def test_one_end_makes_cautious_two_make_careful_a_third_convicts() -> None:
+    first = Crashes.read(5, left())
+    assert (first.cautious, first.careful, first.guilty) == (True, False, False)
+    second = Crashes.read(5, left(ends=1, tried=True))
+    assert (second.careful, second.guilty, second.until) == (True, False, 5 + 64)
+    third = Crashes.read(5, left(ends=2, tried=True, until=69))
+    assert (third.guilty, third.until) == (True, 69)
+
+
+def test_an_end_before_the_record_was_tried_does_not_count() -> None:
+    assert Crashes.read(5, left(ends=1, tried=False)).ends == 1
+    assert not Crashes.read(5, left(ends=2, tried=False, until=69)).guilty
+
+
+def test_an_end_while_the_store_was_away_blames_no_record() -> None:
+    crashes = Crashes(5, ends=2, tried=True, until=69)
+    assert crashes.told(open_=True, waiting=True)["tried"] is False
+
+
+def test_progress_clears_the_next_record_only_behind_the_suspects() -> None:
+    crashes = Crashes(5, ends=3, tried=True, until=7)
+    crashes.move_to(6)
+    assert (crashes.careful, crashes.guilty, crashes.tried) == (True, False, False)
+    crashes.move_to(7)
+    assert not crashes.cautious
+
+
+class Deadly:
+    """A core in which one picture, and only that, ends the process; it counts how many others it met alone."""
+
+    def __init__(self, core: Any, poison: bytes) -> None:
+        self._core = core
+        self._poison = poison
+        self.info = core.info
+        self.at_once: list[int] = []
+        self._inside = 0
+
+    async def score(self, image: bytes, priority: Any) -> Any:
+        self._inside += 1
+        self.at_once.append(self._inside)
+        try:
+            await asyncio.sleep(0)
+            if image == self._poison:
+                raise RuntimeError("the process is gone")
+            return await self._core.score(image, priority)
+        finally:
+            self._inside -= 1
+
+
+async def one_life(settings: Settings, parts: Parts) -> bool:
+    """A process from its start to its end; True when it crashed rather than drained."""
+    worker = Worker(settings, parts, await inspect(settings, [settings.kafka_topic, settings.kafka_dlq_topic]))
+
+    async def stop_when_done() -> None:
+        await eventually(partial(drained, settings))
+        worker.stop()
+
+    stopping = asyncio.create_task(stop_when_done())
+    crashed = False
+    try:
+        await worker.run()
+    except* RuntimeError:
+        crashed = True
+    finally:
+        stopping.cancel()
+        with suppress(asyncio.CancelledError):
+            await stopping
+    return crashed
+
+
+@pytest.mark.parametrize("place", [0, 20])
+async def test_the_record_that_ends_the_process_a_third_time_is_dead_lettered_alone(
+    settings: Settings, place: int
+) -> None:
+    settings = settings.model_copy(update={"kafka_session_timeout_s": 3.0})
+    images = list(sample_images().values())
+    records = [(images[n % 4], cloud_event(f"{n}")) for n in range(30)]
+    records[place] = (images[5], cloud_event("deadly"))
+    await publish(servers(settings), settings.kafka_topic, records, partition=1)
+    await publish(servers(settings), settings.kafka_topic, [(images[6], cloud_event("other"))], partition=2)
+    async with open_parts(settings) as parts:
+        deadly = Deadly(parts.core, images[5])
+        lives = 0
+        while await one_life(settings, replace(parts, core=cast(InferenceCore, deadly))):
+            lives += 1
+            assert lives <= 3
+    assert lives == 3
+    letters = await rows(url(settings), 'select reason, "offset" from dead_letters')
+    assert letters == [("ProcessCrashed", place)]
+    scored = await rows(url(settings), "select event_id from scores where event_id <> 'other'")
+    assert len(scored) == 29
+
+
+async def test_ends_with_progress_between_them_blame_nobody(settings: Settings) -> None:
+    image = next(iter(sample_images().values()))
+    settings = settings.model_copy(update={"kafka_session_timeout_s": 3.0})
+    async with open_parts(settings) as parts:
+        cluster = await inspect(settings, [settings.kafka_topic, settings.kafka_dlq_topic])
+        for life in range(4):
+            worker = Worker(settings, parts, cluster)
+            task = asyncio.create_task(worker.run())
+            await publish(servers(settings), settings.kafka_topic, [(image, cloud_event(f"{life}"))], partition=0)
+            await eventually(partial(drained, settings))
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+    assert await rows(url(settings), "select 1 from dead_letters") == []
+
+
+async def test_a_drained_worker_says_farewell(settings: Settings) -> None:
+    image = next(iter(sample_images().values()))
+    await publish(servers(settings), settings.kafka_topic, [(image, cloud_event("a"))], partition=0)
+    async with running(settings):
+        await eventually(partial(drained, settings))
+        found = await committed_offsets(servers(settings), settings.kafka_group_id)
+        assert all(json.loads(metadata)["open"] for _, metadata in found.values())
+    found = await committed_offsets(servers(settings), settings.kafka_group_id)
+    assert not any(json.loads(metadata)["open"] for _, metadata in found.values())
