@@ -59,18 +59,40 @@ async def run_kafka(
     java = find_java()
     home = place(data_dir, "kafka")
     async with own_directory(home) as lock:
-        kafka = _Programs(java, jars, lock)
         ports = keep_ports(home / "ports.json", ("kafka", "controller"))
         node = KafkaNode(port=ports["kafka"], controller_port=ports["controller"])
         if fresh:
             shutil.rmtree(home / "data", ignore_errors=True)
-        if not _is_formatted(home / "data"):
-            await _format(home, node, kafka)
-        _write_configuration(home, node)
-        async with running(kafka.broker(home)) as child:
+        async with _run_broker(home, node, _Programs(java, jars, lock), new_cluster_id()) as child:
             await ready(child, broker_answers("127.0.0.1", node.port), start_timeout_s)
             log.info("kafka is ready", address=node.address, seconds=round(time.monotonic() - began, 1))
             yield Kafka(node.address, child)
+
+
+@asynccontextmanager
+async def run_node(home: Path, node: KafkaNode, jars: Path, cluster_id: str) -> AsyncIterator[Child]:
+    """Start one node of a cluster on the data in `home`; it answers once most of the nodes are there.
+
+    Else as `run_kafka`. Each node has a `home` of its own; `cluster_id`, of `new_cluster_id`, is that of all of them.
+    """
+    java = find_java()
+    async with own_directory(home) as lock, _run_broker(home, node, _Programs(java, jars, lock), cluster_id) as child:
+        yield child
+
+
+def new_cluster_id() -> str:
+    """Kafka's form of a UUID; a leading dash would read as an option."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A")
+
+
+@asynccontextmanager
+async def _run_broker(home: Path, node: KafkaNode, kafka: "_Programs", cluster_id: str) -> AsyncIterator[Child]:
+    """Format where that was not done yet, and start."""
+    if not _is_formatted(home / "data"):
+        await _format(home, node, kafka, cluster_id)
+    _write_configuration(home, node)
+    async with running(kafka.broker(home)) as child:
+        yield child
 
 
 @dataclass(frozen=True)
@@ -105,12 +127,10 @@ def _is_formatted(data: Path) -> bool:
     return properties.exists() and "cluster.id=" in properties.read_text(encoding="utf-8", errors="replace")
 
 
-async def _format(home: Path, node: KafkaNode, kafka: _Programs) -> None:
+async def _format(home: Path, node: KafkaNode, kafka: _Programs, cluster_id: str) -> None:
     """Format beside the final place and rename: data is there as a whole or not at all."""
     if (home / "data").exists():
         set_aside(home / "data")
-    # Kafka's form of a UUID; a leading dash would read as an option.
-    cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A")
     with scratch_directory(home, "formatting-") as scratch:
         _write_configuration(scratch, node)
         await run_to_end(kafka.format(scratch, cluster_id, home / "format.log"))
