@@ -45,7 +45,8 @@ async def run_up(settings: Settings, stop: asyncio.Event, *, samples: bool, fres
 
         async with asyncio.TaskGroup() as tasks:
             beside = [tasks.create_task(watch(child), name="watch") for child in children]
-            beside.append(tasks.create_task(_show(chosen, ready, samples=samples), name="show"))
+            showing = _show(chosen, ready, samples=samples, embedded=settings.database_url is None)
+            beside.append(tasks.create_task(showing, name="show"))
             code = await run_all(chosen, stop, announce)
             for task in beside:
                 task.cancel()
@@ -90,17 +91,18 @@ def _with_weights(settings: Settings) -> Settings:
     return settings
 
 
-async def _show(settings: Settings, ready: asyncio.Future[str], *, samples: bool) -> None:
+async def _show(settings: Settings, ready: asyncio.Future[str], *, samples: bool, embedded: bool) -> None:
     """Once the API answers: score the samples, and say how to go on."""
     url = await ready
     if samples:
         async with open_publisher(settings) as publisher:
             await score_samples(settings, publisher, url)
-    for text in _directions(settings, url):
+    for text in _directions(settings, url, embedded=embedded):
         output.line(text)
 
 
-def _directions(settings: Settings, url: str) -> list[str]:
+def _directions(settings: Settings, url: str, *, embedded: bool) -> list[str]:
+    """`embedded`: the database is ours, and its password no secret to whoever may read this terminal."""
     servers = settings.kafka_bootstrap_servers
     picture = Path("samples") / "cat.png"
     event = "-H ce_specversion=1.0 -H ce_id=cat-1 -H ce_source=/me -H ce_type=io.streamscorer.image"
@@ -110,5 +112,15 @@ def _directions(settings: Settings, url: str) -> list[str]:
         f"publish        kcat -P -b {servers} -t {settings.kafka_topic} -k cat-1 {event} {picture}",
         f"query          curl '{url}/scores/cat-1?wait_s=10'",
         f"predict        curl -F file=@{picture} {url}/predict/",
+        *([_environment(settings)] if embedded else []),
         "Ctrl-C stops all of it; the data stays.",
     ]
+
+
+def _environment(settings: Settings) -> str:
+    assert settings.database_url is not None
+    found = {
+        "SCORER_KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
+        "SCORER_DATABASE_URL": settings.database_url.get_secret_value(),
+    }
+    return f"other commands export {' '.join(f'{name}={value}' for name, value in found.items())}"

@@ -98,6 +98,7 @@ class Worker:
                 await self._tell_limit(limit)
             raise
         finally:
+            self._running = False
             await leave(self._consumer)
         log.info("drained")
         return True
