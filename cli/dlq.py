@@ -7,12 +7,10 @@ from typing import Annotated
 
 import typer
 
-from cli.actors import actor
 from cli.dlq_filters import AsJson, RecordTime, place_of, the_one_at, with_dead_letter_filters
 from cli.exits import say
 from cli.options import with_settings
 from cli.output import Table, json_line, line, printable
-from cli.patience import patiently
 from cli.payloads import open_payloads
 from errors import CommandFailed
 from schemas.dead_letters import DeadLetterFilter, StoredDeadLetter
@@ -127,17 +125,7 @@ def resume(settings: Settings) -> None:
 
     The limit then counts from zero. Consumers that have ended must be started again.
     """
-    asyncio.run(_resume(settings))
+    from cli.resuming import resume_group
 
-
-async def _resume(settings: Settings) -> None:
-    from broker.topics import inspect
-    from store.groups import Group
-    from store.store import open_store
-    from telemetry import Metrics
-
-    cluster = await patiently(lambda: inspect(settings, []), settings.start_timeout_s)
-    group = Group(cluster.id, settings.kafka_topic, settings.kafka_group_id)
-    async with open_store(settings, Metrics(), start_timeout_s=settings.start_timeout_s) as store:
-        resumed = await store.resume_group(group, actor())
+    group, resumed = asyncio.run(resume_group(settings))
     line(f"group {group.group_id} on topic {group.topic} {'may go on' if resumed else 'was not stopped'}")

@@ -15,6 +15,7 @@ from cli.embedded import running_kafka, running_postgres, watch
 from cli.exits import say, say_warning
 from cli.lifecycle import starting
 from cli.patience import patiently
+from cli.resuming import resume_group
 from cli.roles import run_all
 from cli.samples import score_samples
 from embedded.kafka import Kafka
@@ -36,6 +37,9 @@ async def run_up(settings: Settings, stop: asyncio.Event, *, samples: bool, fres
             await check_address(settings)
             complete = await stack.enter_async_context(embedded_parts(settings, children, fresh=fresh))
             await _prepare(complete)
+            if settings.database_url is None and (await resume_group(complete))[1]:
+                # Its database runs only while we do: nobody else could resume it.
+                say_warning("the limit on dead letters had stopped the consumer; started by hand, it goes on")
             chosen = await asyncio.to_thread(_with_weights, complete)
         ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
