@@ -58,9 +58,11 @@ def configure_logging(settings: LogSettings) -> None:
     # A broker or database that is away makes its client log each attempt; our readiness and pause lines say it once.
     for noisy in ("aiokafka", "psycopg"):
         logging.getLogger(noisy).setLevel(logging.ERROR if settings.log_level != "debug" else logging.DEBUG)
-    # It calls a coordinator that is still starting an error, and asks again.
-    coordinator = logging.getLogger("aiokafka.consumer.group_coordinator")
-    coordinator.setLevel(logging.CRITICAL if settings.log_level != "debug" else logging.DEBUG)
+    # These call each attempt an error, many a second.
+    for noisiest in ("client", "consumer.fetcher", "consumer.group_coordinator", "producer.sender"):
+        logging.getLogger(f"aiokafka.{noisiest}").setLevel(
+            logging.CRITICAL if settings.log_level != "debug" else logging.DEBUG
+        )
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.stdlib.BoundLogger,

@@ -11,6 +11,7 @@ from typing import Any
 
 from cli.exits import FAILED, INTERRUPTED, TERMINATED, say_warning
 
+_SAY_S = 1.0
 _CODES = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
 
 
@@ -73,6 +74,10 @@ async def _leave_in_time(stop: asyncio.Event, limit_s: float | None) -> None:
 
 
 def _leave_at_once(limit_s: float) -> None:
+    # Saying so may block as well, on a pipe that nobody reads.
+    silently = threading.Timer(_SAY_S, os._exit, (FAILED,))
+    silently.daemon = True
+    silently.start()
     say_warning(f"did not end within {limit_s:g} s of the stop; what was in flight will be delivered again")
     sys.stdout.flush()
     os._exit(FAILED)

@@ -72,16 +72,18 @@ class Assignment(ConsumerRebalanceListener):
         lanes = {}
         if assigned:
             first = await consumer.beginning_offsets(assigned)
-            new = await consumer.end_offsets(assigned) if settings.kafka_auto_offset_reset == "latest" else first
+            last = await consumer.end_offsets(assigned)
+            new = last if settings.kafka_auto_offset_reset == "latest" else first
             known = await committed_offsets(settings, assigned)
             if epoch != self.epoch:
                 return
             for tp in sorted(assigned):
                 offset, left = known.get(tp, (new[tp], ""))
+                crashes = Crashes.read(offset, left, last[tp])
                 if offset < first[tp]:
                     self.skipped(tp, offset, first[tp])
                     offset = first[tp]
-                crashes = Crashes.read(offset, left)
+                    crashes = Crashes(offset)
                 consumer.seek(tp, offset)
                 lanes[tp] = Lane(tp, offset, crashes)
                 if crashes.cautious:

@@ -80,14 +80,14 @@ class Commits:
 
     async def note_suspects(self, batch: Batch) -> None:
         """Before they are tried Kafka must know which records may end us: see `Crashes`."""
-        suspects = {item.lane for item in batch.items if item.lane.crashes.cautious}
-        for lane in suspects:
+        cautious = {item.lane for item in batch.items if item.lane.crashes.cautious}
+        for lane in cautious:
             lane.crashes.move_to(lane.committable)
-        suspects = {lane for lane in suspects if lane.crashes.cautious and not lane.crashes.tried}
-        for lane in suspects:
+        new = {lane for lane in cautious if lane.crashes.cautious and not lane.crashes.tried}
+        for lane in new:
             lane.crashes.tried = True
         attempt = 0
-        while any(not lane.revoked for lane in suspects) and not await self.commit(everything=True):
+        while any(not lane.revoked for lane in new) and not await self.commit(everything=True):
             await asyncio.sleep(backoff_s(attempt))
             attempt += 1
 
@@ -100,6 +100,8 @@ class Commits:
                 due = {lane: lane.committable for lane in lanes if everything or self._changed(lane)}
                 for lane, offset in due.items():
                     lane.crashes.move_to(offset)
+                if not lanes:
+                    self._works()
                 if not due:
                     return True
                 await self._consumer.commit(
@@ -113,19 +115,28 @@ class Commits:
         except (KafkaError, TimeoutError) as error:
             self._waits.begin("broker", f"commit failed ({type(error).__name__}: {error})", who="commit")
             return False
-        self.refused_since = None
-        self._waits.end("broker", who="commit")
+        self._works()
         kept = {lane: offset for lane, offset in self._committed.items() if not lane.revoked}
         self._committed = kept | due
         return True
+
+    def _works(self) -> None:
+        self.refused_since = None
+        self._waits.end("broker", who="commit")
 
     def _changed(self, lane: Lane) -> bool:
         return self._committed.get(lane) != lane.committable
 
     async def _pass_control_records(self, lane: Lane) -> None:
         # Behind a transaction's marker the position is ahead of the last record: without this, lag would stay at 1.
-        if lane.idle and lane.partition in self._consumer.assignment():
-            lane.pass_over(await self._consumer.position(lane.partition))
+        if not lane.idle or lane.partition not in self._consumer.assignment():
+            return
+        due, position = lane.next_offset, await self._consumer.position(lane.partition)
+        if position > due:
+            first = (await self._consumer.beginning_offsets([lane.partition]))[lane.partition]
+            if lane.idle and lane.next_offset == due < first <= position:
+                self._assignment.skipped(lane.partition, due, first)
+            lane.pass_over(position)
 
     def _state(self, lane: Lane, leaving: bool) -> str:
         """{at, state, why, since, oldest_ts, rate} and what `Crashes` tells, below 4 KB; Kafka keeps it."""
@@ -145,6 +156,6 @@ class Commits:
                 "since": since,
                 "oldest_ts": lane.oldest_timestamp_ms,
                 "rate": round(self._budget.rate.per_s(), 2),
-                **lane.crashes.told(open_=not (leaving and lane.idle), waiting=wait is not None),
+                **lane.crashes.told(open_=not leaving, waiting=wait is not None or lane.held is not None),
             }
         )

@@ -15,9 +15,9 @@ class Crashes:
     """How often an owner of the partition ended without a farewell while it worked from one committed offset.
 
     Once: that may have been anything, but no more than FEWEST_RECORDS are in flight until the offset moves.
-    Twice: one of those records is a suspect, so they are tried one by one, each alone in the process, and each is noted
-    in Kafka before it is tried. A third time: the noted record is guilty. An end while the consumer waited for store or
-    broker blames no record.
+    Twice: the records that were in flight are suspects. They are tried one by one, each alone in the process, and each
+    is noted in Kafka before it is tried. Guilty is who stood at that offset when a third owner ended, and of the others
+    who was alone when two more owners ended. An end while the consumer waited for something blames no record.
     """
 
     offset: int
@@ -29,25 +29,25 @@ class Crashes:
     """Offset behind the last suspect."""
 
     @classmethod
-    def read(cls, offset: int, metadata: str) -> Self:
-        """From a committed offset and its metadata, which may be anybody's."""
+    def read(cls, offset: int, metadata: str, end: int) -> Self:
+        """From a committed offset, its metadata (which may be anybody's) and the log's end: none crashed behind it."""
         try:
             left = json.loads(metadata)
             open_, ends, tried, until = (left.get(name) for name in ("open", "ends", "tried", "until"))
         except (ValueError, AttributeError):
             return cls(offset)
-        if not open_ or not isinstance(ends, int) or not isinstance(until, int):
+        if not open_ or not isinstance(ends, int) or not isinstance(until, int) or offset >= end:
             return cls(offset)
         ends += not ends or bool(tried)
         if ends == _SUSPECT and until <= offset:
             until = offset + FEWEST_RECORDS
-        return cls(offset, ends, until=until)
+        return cls(offset, ends, until=min(until, end))
 
     def move_to(self, offset: int) -> None:
-        """The committed offset moves: what lies behind it has ended nothing."""
+        """The committed offset moves: what lies behind it has ended nothing, the next suspect was there at one end."""
         if offset != self.offset:
             self.offset, self.tried = offset, False
-            self.ends = _SUSPECT if self.careful and offset < self.until else 0
+            self.ends = 1 if self.careful else 0
 
     def told(self, *, open_: bool, waiting: bool) -> dict[str, Any]:
         """What the next owner reads."""
@@ -60,10 +60,10 @@ class Crashes:
 
     @property
     def careful(self) -> bool:
-        """One record at a time."""
-        return self.ends >= _SUSPECT
+        """The next record is a suspect: one at a time."""
+        return self.offset < self.until
 
     @property
     def guilty(self) -> bool:
         """The record at `offset` ended the process again and again."""
-        return self.ends >= _GUILTY
+        return self.careful and self.ends >= _GUILTY

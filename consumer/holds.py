@@ -86,6 +86,7 @@ class Holds:
         self._waiting[lane] = [item]
         self._budget.give(1, 0)
         lane.held = f"waiting for the source of offset {offset}"
+        lane.crashes.tried = False
         self._waits.apart("source", len(self._waiting))
         log.info("partition held", partition=lane.partition.partition, offset=offset)
         self._line.spawn(self._wait(lane), name=f"hold-{lane.partition.partition}")

@@ -32,6 +32,7 @@ class Lane:
 
     def deliver(self, offset: int, timestamp_ms: int) -> None:
         """A record was polled."""
+        self._slide(offset)
         self._undecided[offset] = timestamp_ms
         self.next_offset = offset + 1
 
@@ -47,7 +48,13 @@ class Lane:
     def pass_over(self, position: int) -> None:
         """Kafka's own control records, up to `position`, stand where nothing waits for us."""
         if self.idle and position > self.next_offset:
+            self._slide(position)
             self.next_offset = position
+
+    def _slide(self, offset: int) -> None:
+        """There is nothing between here and `offset`: what is told of the one is told of the other."""
+        if self.crashes.offset == self.next_offset:
+            self.crashes.offset = offset
 
     @property
     def idle(self) -> bool:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
-from aiokafka.structs import ConsumerRecord
 
 from broker.clients import MAX_POLL_INTERVAL_S
 from broker.records import record_of
@@ -14,7 +13,7 @@ from broker.topics import Cluster
 from consumer.assignment import Assignment
 from consumer.budget import Budget
 from consumer.items import Batch, Item
-from consumer.unreadable import NOT_A_RECORD, blames_a_record, find_unreadable, not_a_record
+from consumer.unreadable import NOT_A_RECORD, Polled, blames_a_record, find_unreadable, not_a_record
 from consumer.waits import Waits, backoff_s
 from errors import BrokerUnavailable, ProcessCrashed
 from schemas.records import Coordinates, Record
@@ -92,7 +91,7 @@ class Poller:
                 await self._pause(error)
                 return []
             log.warning("poll failed, looking for the record", error=f"{type(error).__name__}: {error}")
-            return await self._unreadable(epoch)
+            return await self._unreadable(epoch, wanted, room)
         self._polled_at = time.monotonic()
         self._goes_on()
         if epoch != self._assignment.epoch:
@@ -100,29 +99,40 @@ class Poller:
             for tp, lane in self._assignment.lanes.items():
                 self._consumer.seek(tp, lane.next_offset)
             return []
-        await self._look_for_gaps(polled)
-        return self._deliver(polled) if epoch == self._assignment.epoch else []
+        # Delivered before anything is awaited: a commit takes a position that is ahead for the end of control records.
+        gaps = self._gaps(polled)
+        items = self._deliver(polled)
+        await self._tell_trimmed(gaps)
+        return items if epoch == self._assignment.epoch else []
 
-    async def _look_for_gaps(self, polled: "dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]]") -> None:
-        """Kafka's client passes silently over what was deleted before it was read, and follows a log that went back.
+    def _gaps(self, polled: Polled) -> dict[TopicPartition, tuple[int, int]]:
+        """Partitions that went on behind the record that was due: (due, first polled). One that went back begins anew.
 
-        A gap is mostly something else: control records, or a compacted topic.
+        Kafka's client follows a log in silence, whatever became of it.
         """
-        due = {tp: self._assignment.lanes[tp].next_offset for tp in polled}
-        gaps = [tp for tp, raws in polled.items() if raws[0].offset > due[tp]]
-        for tp in (tp for tp, raws in polled.items() if raws[0].offset < due[tp]):
-            self._assignment.restart(tp, polled[tp][0].offset)
-        if gaps:
-            try:
-                async with asyncio.timeout(_LOOK_S):
-                    first = await self._consumer.beginning_offsets(gaps)
-            except (KafkaError, TimeoutError):
-                return
-            for tp in gaps:
-                if tp in self._assignment.lanes and due[tp] < first[tp] <= polled[tp][0].offset:
-                    self._assignment.skipped(tp, due[tp], first[tp])
+        gaps = {}
+        for tp, raws in polled.items():
+            due, first = self._assignment.lanes[tp].next_offset, raws[0].offset
+            if first > due:
+                gaps[tp] = (due, first)
+            elif first < due:
+                self._assignment.restart(tp, first)
+        return gaps
 
-    def _deliver(self, polled: "dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]]") -> list[Item]:
+    async def _tell_trimmed(self, gaps: dict[TopicPartition, tuple[int, int]]) -> None:
+        """A gap is mostly control records, or a compacted topic; or records were deleted before they were polled."""
+        if not gaps:
+            return
+        try:
+            async with asyncio.timeout(_LOOK_S):
+                first = await self._consumer.beginning_offsets(gaps)
+        except (KafkaError, TimeoutError):
+            return
+        for tp, (due, polled) in gaps.items():
+            if due < first[tp] <= polled:
+                self._assignment.skipped(tp, due, first[tp])
+
+    def _deliver(self, polled: Polled) -> list[Item]:
         items = []
         for tp, raws in polled.items():
             lane = self._assignment.lanes[tp]
@@ -137,16 +147,29 @@ class Poller:
                 items.append(item)
         return items
 
-    async def _unreadable(self, epoch: int) -> list[Item]:
-        """The records that cannot be read, refused; nobody knows their time, so they carry the epoch's."""
+    async def _unreadable(self, epoch: int, wanted: list[TopicPartition], room: int) -> list[Item]:
+        """The records that cannot be read, refused, and what stands before them.
+
+        Nobody knows the time of what cannot be read, so it carries 1970-01-01.
+        """
+        items: list[Item] = []
+
+        def deliver(polled: Polled) -> None:
+            if epoch == self._assignment.epoch:
+                items.extend(self._deliver(polled))
+
+        lanes = [lane for tp, lane in self._assignment.lanes.items() if tp in wanted]
         try:
-            found = await find_unreadable(self._consumer, self._assignment.lanes.values())
+            found = await find_unreadable(self._consumer, lanes, deliver, room)
         except (KafkaError, TimeoutError) as error:
             await self._pause(error)
+            found = {}
+        if epoch != self._assignment.epoch:
             return []
-        items = []
-        for lane, refusal in found.items() if epoch == self._assignment.epoch else ():
-            tp, offset = lane.partition, lane.next_offset
+        for lane, (offset, refusal) in found.items():
+            if lane.next_offset != offset:
+                continue  # a held partition went back meanwhile: it will be found again
+            tp = lane.partition
             at = Coordinates(self._member.cluster.id, tp.topic, tp.partition, offset, timestamp_ms=0)
             items.append(Item(Record(at, key=None, value=None), lane, refusal=refusal))
             lane.deliver(offset, 0)

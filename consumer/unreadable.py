@@ -1,9 +1,10 @@
 """Records that Kafka's client cannot hand over: find which partition stands before one."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import (
     ConsumerStoppedError,
     CorruptRecordException,
@@ -14,9 +15,13 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
     UnsupportedCodecError,
 )
+from aiokafka.structs import ConsumerRecord
 
 from consumer.lanes import Lane
 from errors import UnreadableRecord, UsageError
+
+Polled: TypeAlias = "dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]]"
+"""Records by partition, in offset order, as Kafka's client hands them over."""
 
 NOT_A_RECORD = (GroupAuthorizationFailedError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError)
 """Failures of a poll that no record is to blame for, and that waiting does not mend."""
@@ -41,11 +46,14 @@ def blames_a_record(error: Exception) -> bool:
     return isinstance(error, _OF_A_RECORD) or not isinstance(error, _OF_THE_CLIENT)
 
 
-async def find_unreadable(consumer: AIOKafkaConsumer, lanes: Iterable[Lane]) -> dict[Lane, UnreadableRecord]:
-    """The lanes whose next record makes a poll fail, each with the reason.
+async def find_unreadable(
+    consumer: AIOKafkaConsumer, lanes: Iterable[Lane], deliver: Callable[[Polled], None], most: int
+) -> dict[Lane, tuple[int, UnreadableRecord]]:
+    """The lanes whose next record makes a poll fail, each with that record's offset and the reason.
 
-    A failed poll does not say which partition it failed at, and may have skipped good records of the others: so all go
-    back to where their lanes stand, and those with something to read are polled one by one for a single record.
+    A failed poll does not say at which partition and record it failed, and has skipped good records: so all go back to
+    where their lanes stand, and are polled one by one, record by record. What can be read goes to `deliver`, at most
+    `most` records: polled together with the one behind them they would never come through.
     Raises KafkaError and TimeoutError (a rebalance) for what is not a record's fault.
     """
     found = {}
@@ -55,19 +63,26 @@ async def find_unreadable(consumer: AIOKafkaConsumer, lanes: Iterable[Lane]) -> 
         consumer.seek(partition, lane.next_offset)
     ends = await consumer.end_offsets(list(by_partition))
     for partition, lane in by_partition.items():
-        if lane.next_offset >= ends[partition]:
-            continue
+        share, offset = max(1, most // len(by_partition)), lane.next_offset
         try:
-            async with asyncio.timeout(_ONE_RECORD_S * 2):
-                await consumer.getmany(partition, timeout_ms=int(_ONE_RECORD_S * 1000), max_records=1)
+            while most and share and offset < ends[partition]:
+                async with asyncio.timeout(_ONE_RECORD_S * 2):
+                    polled = await consumer.getmany(partition, timeout_ms=int(_ONE_RECORD_S * 1000), max_records=1)
+                deliver(polled)  # at once: nothing may be awaited while the position is ahead
+                if not polled:
+                    break
+                most, share, offset = most - 1, share - 1, lane.next_offset
         except NOT_A_RECORD as error:
             raise not_a_record(error) from error
         except Exception as error:
             if not blames_a_record(error):
                 raise
-            found[lane] = UnreadableRecord(
-                f"the record at offset {lane.next_offset} of partition {partition.partition} cannot be read: "
-                f"{type(error).__name__}: {error}"
+            found[lane] = (
+                offset,
+                UnreadableRecord(
+                    f"the record at offset {offset} of partition {partition.partition} cannot be read: "
+                    f"{type(error).__name__}: {error}"
+                ),
             )
         finally:
             consumer.seek(partition, lane.next_offset)

@@ -12,7 +12,7 @@ from telemetry import Metrics, logger
 
 log = logger("consumer")
 T = TypeVar("T")
-_FIRST_S, _LONGEST_S = 0.1, 5.0
+_FIRST_S, _LONGEST_S = 0.1, 2.0
 
 
 def backoff_s(attempt: int) -> float:

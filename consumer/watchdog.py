@@ -20,6 +20,7 @@ log = logger("consumer")
 _TICK_S = 1.0
 _JUMP_S = 5.0
 _ASK_S = 5.0
+_SAY_S = 5.0
 FROZEN = 1
 """Exit code where even the event loop stands still."""
 
@@ -54,8 +55,9 @@ class Watchdog:
     async def watch(self, waits: Waits) -> None:
         """Until cancelled. Raises Stalled."""
         tick_s = min(_TICK_S, self._limit_s / 4)
-        with_thread = threading.Event()
-        threading.Thread(target=self._watch_loop, args=(with_thread,), name="watchdog", daemon=True).start()
+        self._beat = self._since = time.monotonic()
+        over = threading.Event()
+        threading.Thread(target=self._watch_loop, args=(over,), name="watchdog", daemon=True).start()
         try:
             while True:
                 await asyncio.sleep(tick_s)
@@ -70,7 +72,7 @@ class Watchdog:
                     self._tell(why)
                     raise Stalled(f"no progress for {self._limit_s:g} s: {why}")
         finally:
-            with_thread.set()
+            over.set()
 
     async def _work(self) -> str | None:
         """What there would be to do; None starts the time anew."""
@@ -115,6 +117,10 @@ class Watchdog:
             if now - before > _JUMP_S:
                 self._beat = now  # the whole process stood still, not the loop alone
             elif now - self._beat > self._limit_s:
+                # Saying so may block as well: on a log that nobody reads, or on the lock of who stands still.
+                last_resort = threading.Timer(_SAY_S, os._exit, (FROZEN,))
+                last_resort.daemon = True
+                last_resort.start()
                 log.error("the event loop stands still", seconds=round(now - self._beat, 1))
                 faulthandler.dump_traceback(file=sys.__stderr__ or sys.stderr)
                 os._exit(FROZEN)

@@ -19,7 +19,7 @@ from consumer.membership import join, leave, unless
 from consumer.poll import Member, Poller
 from consumer.waits import Waits
 from consumer.watchdog import Watchdog
-from errors import SafetyLimit
+from errors import SafetyLimit, ScorerError
 from settings import ConsumerSettings
 from telemetry import logger
 
@@ -94,8 +94,8 @@ class Worker:
             )
             return False
         except BaseExceptionGroup as group:
-            if (limit := group.subgroup(SafetyLimit)) is not None:
-                await self._tell_limit(limit)
+            if (known := group.subgroup(ScorerError)) is not None:
+                await self._tell(known)
             raise
         finally:
             self._running = False
@@ -107,11 +107,11 @@ class Worker:
         await self._limit.before_start()
         await join(self._consumer, self._settings)
 
-    async def _tell_limit(self, limit: BaseException) -> None:
-        """Why we end stays beside the committed offsets, for whoever watches the group."""
-        while isinstance(limit, BaseExceptionGroup):
-            limit = limit.exceptions[0]
-        self.waits.begin("dead_letters", str(limit))
+    async def _tell(self, known: BaseException) -> None:
+        """Why we end stays beside the committed offsets: for who watches the group, and since no record is to blame."""
+        while isinstance(known, BaseExceptionGroup):
+            known = known.exceptions[0]
+        self.waits.begin("dead_letters" if isinstance(known, SafetyLimit) else "operator", str(known))
         await self._commits.commit(leaving=True)
 
     def stop(self) -> None:
@@ -160,6 +160,7 @@ class Worker:
     # 2, 3, 4
     async def _prepare(self) -> None:
         while (batch := await self._polled.get()) is not None:
+            await self._commits.note_suspects(batch)
             await self._hops.decode(batch)
             await self._hops.skip(batch)
             batch = await self._holds.sieve(batch)

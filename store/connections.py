@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 
 import psycopg
 from psycopg import AsyncConnection, IsolationLevel
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from store.address import Address
 from store.outages import Patience, outages
@@ -19,6 +19,7 @@ from telemetry import Metrics
 _POOL_SIZE = 8
 _POOL_TIMEOUT_S = 5.0
 _CHECK_S = 2.0
+_RECONNECT_S = 1.0
 _GRACE_S = 5.0
 """What an operation may take beyond the server's own limit for one statement."""
 
@@ -51,7 +52,14 @@ class Connections:
         """A connection that answers. The pool's own check would pause between one dead connection and the next."""
         deadline = time.monotonic() + wait_s
         while True:
-            connection = await self._pool.getconn(max(0.0, deadline - time.monotonic()))
+            left_s = max(0.0, deadline - time.monotonic())
+            try:
+                connection = await self._pool.getconn(min(left_s, _RECONNECT_S))
+            except PoolTimeout:
+                # Where connecting failed the pool rests until it is asked again: who waited on would sleep through it.
+                if left_s > _RECONNECT_S:
+                    continue
+                raise
             try:
                 with hang_up_after(connection, _CHECK_S):
                     await connection.execute("")
@@ -75,7 +83,7 @@ async def open_pool(address: Address, statement_timeout_s: float, metrics: Metri
         max_size=_POOL_SIZE,
         timeout=_POOL_TIMEOUT_S,
         # Whoever asks next begins a new attempt: so the first one after an outage does not wait for a long pause's end.
-        reconnect_timeout=1.0,
+        reconnect_timeout=_RECONNECT_S,
         configure=_configure,
         name="streamscorer",
         open=False,

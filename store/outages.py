@@ -11,8 +11,8 @@ from errors import DependencyAway, StoreUnavailable, UsageError
 from store.address import VARIABLE, Address
 
 # Classes: connection, rolled back, resources, operator, system. States: object in use, read-only, idle or long
-# transaction ended, password or database refused (changed while we run).
-_OUTAGES = ("08", "40", "53", "57", "58", "55006", "55P03", "25006", "25P03", "25P04", "28", "3D000")
+# transaction ended, password, database or right refused (changed while we run).
+_OUTAGES = ("08", "40", "53", "57", "58", "55006", "55P03", "25006", "25P03", "25P04", "28", "3D000", "42501")
 # libpq gives no SQLSTATE for a connection that was refused, only the server's words.
 _REFUSALS = (
     "authentication failed",

@@ -23,6 +23,7 @@ from tests.kafka_tools import Header, lag, publish, read_all, rows
 from tests.store.makers import at, dead_letter, score
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.usefixtures("cheap_core")
 WINDOW, LIMIT = 40, 20
 GROUP = Group("kafka1", "events", "scorers")
 BAD = InvalidImage("not an image")

@@ -16,6 +16,7 @@ from tests.consumer.test_worker import cloud_event, drained, servers, url
 from tests.kafka_tools import publish, rows
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.usefixtures("cheap_core")
 SMALL = sorted(sample_images().values(), key=len)
 LARGE = SMALL[-1] + bytes(300_000)  # what stands behind an image's end does not matter
 

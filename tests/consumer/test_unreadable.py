@@ -99,7 +99,7 @@ async def test_a_rebalance_in_the_middle_of_the_search_makes_no_record_unreadabl
         await eventually(lambda: asyncio.sleep(0, tp in consumer.assignment()))
         consumer._subscription.begin_reassignment()
         with pytest.raises(TimeoutError):
-            await find_unreadable(consumer, [Lane(tp, 0)])
+            await find_unreadable(consumer, [Lane(tp, 0)], lambda polled: None, 1)
     finally:
         await consumer.stop()
 

@@ -15,17 +15,18 @@ from torch import Tensor
 from broker.topics import inspect
 from consumer.watchdog import Stalled
 from consumer.worker import Worker
-from inference.core import InferenceCore, run_core
-from inference.fake_engine import FakeEngine
+from inference.core import InferenceCore
 from settings import Settings
 from tests.checkpoints import sample_images
 from tests.consumer.conftest import open_parts, running
 from tests.consumer.test_trouble import Gate, by_uri, gate  # noqa: F401  (a fixture)
 from tests.consumer.test_worker import cloud_event, drained, servers
+from tests.fake_core import open_fake_core
 from tests.kafka_tools import publish
 from tests.system.processes import ROOT
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.usefixtures("cheap_core")
 IMAGE = next(iter(sample_images().values()))
 
 
@@ -96,10 +97,14 @@ async def test_a_process_that_was_frozen_begins_its_time_anew(
 
     settings = settings.model_copy(update={"stall_timeout_s": 60.0})
     async with open_parts(settings) as parts:
-        engine = FakeEngine(len(parts.core.info.labels))
-        preprocessing = parts.core._pool._preprocessing
-        async with run_core(parts.core.info, preprocessing, engine, settings, parts.metrics) as core:
-            engine._before = wait
+        blocking = False
+
+        def before(batch: Tensor) -> None:
+            if blocking:
+                wait(batch)
+
+        async with open_fake_core(settings, parts.metrics, before) as core:
+            blocking = True
             cluster = await inspect(settings, [settings.kafka_topic, settings.kafka_dlq_topic])
             worker = Worker(settings, replace(parts, core=core), cluster)
             task = asyncio.create_task(worker.run())
