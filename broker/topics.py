@@ -1,5 +1,7 @@
 """Topics: make them with sane settings, grow them, check that they are there; and the cluster's id."""
 
+import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +16,9 @@ from settings import KafkaSettings
 DEFAULT_PARTITIONS = 6
 ENVELOPE_BYTES = 64 * 1024
 """Room for what an envelope adds to an image, and for what a dead letter adds to a record."""
+
+_VISIBLE_S = 10.0
+_LOOK_AGAIN_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +62,13 @@ async def create_topics(
                 wanted = 1 if topic == settings.kafka_dlq_topic else partitions
                 has = there.get(topic)
                 if has is None:
-                    count = wanted or DEFAULT_PARTITIONS
-                    await _create(admin, topic, count, replication_factor, config)
-                    done.append(f"{topic}: created with {_count(count)}")
+                    there[topic] = wanted or DEFAULT_PARTITIONS
+                    await _create(admin, topic, there[topic], replication_factor, config)
+                    done.append(f"{topic}: created with {_count(there[topic])}")
                 elif wanted is None or has == wanted or topic == settings.kafka_dlq_topic:
                     done.append(f"{topic}: exists with {_count(has)}")
                 elif has < wanted:
+                    there[topic] = wanted
                     await admin.create_partitions({topic: NewPartitions(wanted)})
                     done.append(f"{topic}: grown from {has} to {_count(wanted)}")
                 elif has > wanted:
@@ -70,6 +76,7 @@ async def create_topics(
                         f"{topic} has {_count(has)}, asked for {wanted}: Kafka cannot shrink a topic; "
                         f"leave --partitions out, or give at least {has}"
                     )
+            await _visible(admin, there)
     return done
 
 
@@ -102,6 +109,21 @@ async def _partitions(admin: AIOKafkaAdminClient, topics: list[str]) -> dict[str
             raise UsageError(f"topic {topic['topic']}: {error.__name__} ({error.description})")
         found[topic["topic"]] = len(topic["partitions"])
     return found
+
+
+async def _visible(admin: AIOKafkaAdminClient, made: dict[str, int]) -> None:
+    """Wait until the brokers show what the controller has made: who asks at once would not find it.
+
+    Not for ever: what matters is that it was made.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_VISIBLE_S):
+            while True:
+                with suppress(BrokerUnavailable):  # they have no leaders yet
+                    seen = await _partitions(admin, list(made))
+                    if all(seen.get(topic, 0) >= partitions for topic, partitions in made.items()):
+                        return
+                await asyncio.sleep(_LOOK_AGAIN_S)
 
 
 async def _create(
