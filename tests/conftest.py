@@ -115,6 +115,15 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path
     return path
 
 
+@pytest.fixture
+def cheap_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on the workers that this test runs in its own process score with the fake engine."""
+    from tests.consumer import conftest
+    from tests.fake_core import open_fake_core
+
+    monkeypatch.setattr(conftest, "open_core", open_fake_core)
+
+
 def _from_containers(config: pytest.Config, lacking: str | None) -> bool:
     if config.getoption("--containers"):
         if not docker_answers():

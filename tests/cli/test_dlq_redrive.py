@@ -26,6 +26,7 @@ from tests.store.makers import at, dead_letter
 from tests.system.processes import command
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.usefixtures("cheap_core")
 TOO_SMALL = {"max_image_bytes": 1000}
 """Settings under which every photo is refused as ImageTooLarge."""
 OUTCOMES = 'select partition, "offset", resolution, delivery_count from dead_letters order by seq'
