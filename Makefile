@@ -9,7 +9,7 @@ PY := .venv/bin/python
 PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
 CHECKED := *.py schemas inference store broker sources consumer api monitor embedded cli tests
 
-.PHONY: help install run test soak check docker clean another-torch
+.PHONY: help install run test faults soak check docker clean another-torch
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -23,6 +23,9 @@ run: .venv/installed ## start everything on this machine and score sample photos
 
 test: .venv/installed ## run the tests (ARGS="..." goes to pytest)
 	$(PY) -m pytest -n 2 --dist loadscope $(ARGS)
+
+faults: .venv/installed ## run the tests of faults that take their time (ARGS="..." goes to pytest)
+	$(PY) -m pytest -n 2 --dist loadscope -m soak $(ARGS)
 
 soak: .venv/installed ## break everything for half an hour and judge what is left (SOAK_S=, SOAK_RECORDS=, SEED=)
 	@SOAK_S='$(SOAK_S)' SOAK_RECORDS='$(SOAK_RECORDS)' SEED='$(SEED)' exec $(PY) -m tests.faults.soak

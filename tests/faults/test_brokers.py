@@ -27,6 +27,7 @@ async def values(brokers: Brokers, topic: str) -> list[bytes]:
     return [record.value or b"" for record in await read_all(brokers.direct_servers, topic)]
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(300)
 async def test_three_nodes_take_records_while_the_leader_is_dead_and_take_it_back(tmp_path: Path, jars: Path) -> None:
     async with run_brokers(tmp_path, jars, count=3) as brokers:
@@ -91,6 +92,7 @@ async def test_clients_come_through_the_advertised_proxy_and_watchers_past_it(tm
         assert await values(brokers, topic) == [b"through"]
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(180)
 async def test_a_failing_test_leaves_no_broker_behind(tmp_path: Path, jars: Path) -> None:
     ports: list[int] = []

@@ -84,6 +84,7 @@ async def test_a_member_scores_with_the_fake_engine_freezes_thaws_and_drains(mem
     assert not member.running
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("trap", "letters", "rows_written", "committed"),
     [
@@ -109,6 +110,7 @@ async def test_a_trap_kills_the_member_between_these_two_hops(
     assert [at for at, _ in offsets.values()] in ([committed], [] if committed == 0 else [committed])
 
 
+@pytest.mark.soak
 async def test_a_trap_waits_for_its_batch(member_settings: dict[str, Any]) -> None:
     async with await start_member(member_settings, trap="kill:after-commit:2") as member:
         await member.joined()
@@ -119,6 +121,7 @@ async def test_a_trap_waits_for_its_batch(member_settings: dict[str, Any]) -> No
         assert await member.end() == -signal.SIGKILL
 
 
+@pytest.mark.soak
 async def test_a_picture_of_the_marker_colour_kills_the_engine_that_sees_it(member_settings: dict[str, Any]) -> None:
     async with await start_member(member_settings, trap="engine:kill-on:c81e96") as member:
         await member.joined()
@@ -129,6 +132,7 @@ async def test_a_picture_of_the_marker_colour_kills_the_engine_that_sees_it(memb
         assert await member.end() == -signal.SIGKILL
 
 
+@pytest.mark.soak
 async def test_a_member_runs_from_the_tree_it_is_told(member_settings: dict[str, Any], tmp_path: Path) -> None:
     ignore = shutil.ignore_patterns(".*", "build", "__pycache__", "samples")
     copy = Path(shutil.copytree(ROOT, tmp_path / "copy", ignore=ignore))

@@ -35,6 +35,7 @@ def resident_mb(pid: int, line: str = "VmHWM") -> float:
         return next(int(text.split()[1]) / 1024 for text in status if text.startswith(line))
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(240)
 async def test_memory_stays_within_its_budget_while_the_database_is_away(
     kafka: str, migrated_url: str, scorer_settings: dict[str, Any]
