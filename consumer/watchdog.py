@@ -68,17 +68,19 @@ class Watchdog:
                     self._since = now
                 elif waits.current is not None:
                     self._since = now
-                elif now - self._since > self._limit_s and (why := await self._work()):
+                elif why := self._refused(now) or (now - self._since > self._limit_s and await self._work()):
                     self._tell(why)
                     raise Stalled(f"no progress for {self._limit_s:g} s: {why}")
         finally:
             over.set()
 
+    def _refused(self, now: float) -> str | None:
+        """Whatever is decided meanwhile: somebody else decides it as well."""
+        since = self._commits.refused_since
+        return None if since is None or now - since <= self._limit_s else "commits are refused, and no assignment comes"
+
     async def _work(self) -> str | None:
         """What there would be to do; None starts the time anew."""
-        refused = self._commits.refused_since
-        if refused is not None and time.monotonic() - refused > self._limit_s:
-            return "commits are refused, and no new assignment comes"
         if self._budget.records:
             return f"{self._budget.records} records are in flight"
         lanes = {tp: lane for tp, lane in self._assignment.lanes.items() if lane.held is None}

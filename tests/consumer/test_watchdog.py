@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, cast
 
 import pytest
+from aiokafka.errors import CommitFailedError
 from torch import Tensor
 
 from broker.topics import inspect
@@ -123,15 +124,14 @@ FROZEN_LOOP = """
 import asyncio, time
 from consumer import watchdog
 
-class Nothing:
-    def __getattr__(self, name):
-        raise AssertionError(name)
+class Commits:
+    refused_since = None
 
 class Waits:
     current = None
 
 async def main():
-    dog = watchdog.Watchdog(2.0, *[Nothing()] * 4)
+    dog = watchdog.Watchdog(2.0, None, None, Commits(), None)
     watching = asyncio.create_task(dog.watch(Waits()))
     await asyncio.sleep(1)
     time.sleep(60)
@@ -147,3 +147,24 @@ def test_an_event_loop_that_stands_still_ends_the_process_with_its_stacks() -> N
     assert ended.returncode == 1
     assert "the event loop stands still" in ended.stderr + ended.stdout
     assert "time.sleep(60)" in ended.stderr or "in main" in ended.stderr
+
+
+async def test_a_membership_that_was_lost_unnoticed_ends_the_process_although_it_goes_on_deciding(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refused(*_: Any, **__: Any) -> None:
+        raise CommitFailedError
+
+    settings = settings.model_copy(update={"stall_timeout_s": 2.0})
+    async with open_parts(settings) as parts:
+        cluster = await inspect(settings, [settings.kafka_topic, settings.kafka_dlq_topic])
+        worker = Worker(settings, parts, cluster)
+        monkeypatch.setattr(worker._consumer, "commit", refused)
+        task = asyncio.create_task(worker.run())
+        number = 0
+        while not task.done():
+            number += 1
+            await publish(servers(settings), settings.kafka_topic, [(IMAGE, cloud_event(f"{number}"))])
+        with pytest.raises(BaseExceptionGroup) as caught:
+            await task
+        assert caught.group_contains(Stalled, match="commits are refused")

@@ -13,6 +13,7 @@ from tests.waiting import eventually
 LETTERS = "select count(*) from dead_letters"
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(240)
 async def test_a_flood_ends_every_start_with_3_until_the_group_is_resumed(
     kafka: str, migrated_url: str, scorer_settings: dict[str, Any]
