@@ -57,6 +57,7 @@ async def test_three_nodes_take_records_while_the_leader_is_dead_and_take_it_bac
         assert await brokers.coordinator("anyone") in {1, 2, 3} - {stopped}
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(180)
 async def test_a_paused_broker_answers_late_and_a_killed_one_keeps_what_it_acknowledged(
     tmp_path: Path, jars: Path

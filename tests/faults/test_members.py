@@ -144,6 +144,7 @@ async def test_a_member_runs_from_the_tree_it_is_told(member_settings: dict[str,
     assert await rows(member_settings["database_url"], "SELECT DISTINCT model_version FROM scores") == [("mutant",)]
 
 
+@pytest.mark.soak
 async def test_a_member_that_cannot_start_tells_why_it_did_not_join(member_settings: dict[str, Any]) -> None:
     async with await start_member(member_settings | {"kafka_topic": "no-such-topic"}) as member:
         with pytest.raises(AssertionError, match="no-such-topic"):

@@ -19,7 +19,6 @@ from tests.faults.mutations import (
 )
 from tests.faults.pool import make_pool
 
-QUICK = MUTATIONS[:1]
 POOL = make_pool(PICTURES, SEED)
 
 
@@ -38,12 +37,10 @@ def test_every_mutation_can_be_planted_exactly_once(tmp_path: Path) -> None:
         MUTATIONS[1].plant(root)
 
 
+@pytest.mark.soak
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize(
-    "mutation",
-    [pytest.param(one, id=one.name, marks=() if one in QUICK else pytest.mark.soak) for one in MUTATIONS],
-)
+@pytest.mark.parametrize("mutation", [pytest.param(one, id=one.name) for one in MUTATIONS])
 async def test_the_judge_finds_a_planted_mutation(ground: Ground, tmp_path: Path, mutation: Mutation) -> None:
     outcome = await outcome_of_mutation(ground, POOL, mutation, tmp_path)
     assert not outcome.verdict.ok, found_as(outcome)
