@@ -136,7 +136,7 @@ async def test_a_picture_of_the_marker_colour_kills_the_engine_that_sees_it(memb
 async def test_a_member_runs_from_the_tree_it_is_told(member_settings: dict[str, Any], tmp_path: Path) -> None:
     ignore = shutil.ignore_patterns(".*", "build", "__pycache__", "samples")
     copy = Path(shutil.copytree(ROOT, tmp_path / "copy", ignore=ignore))
-    source = copy / "tests" / "faults" / "member.py"
+    source = copy / "tests" / "fake_core.py"
     source.write_text(source.read_text().replace("fake-000000000001", "mutant"))
     await publish_pictures(member_settings)
     async with await start_member(member_settings, root=copy):

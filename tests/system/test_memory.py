@@ -18,7 +18,7 @@ from tests.waiting import eventually
 
 MIB = 1024 * 1024
 BUDGET_MB = 2048
-IMAGES = 160
+IMAGES = 150
 
 
 def megabyte(seed: int) -> bytes:
