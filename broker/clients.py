@@ -1,13 +1,15 @@
 """From our settings to a Kafka client: one function for security and addresses, one for each kind of client."""
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.errors import KafkaError
 
 from broker.failures import kafka_failures
 from errors import UsageError
@@ -17,6 +19,7 @@ REBALANCE_TIMEOUT_S = 60.0
 """How long the group waits for a member: above the worst batch and its commit (the client's default is 10 s)."""
 REQUEST_TIMEOUT_S = REBALANCE_TIMEOUT_S + 10
 MAX_POLL_INTERVAL_S = 300.0
+_STOP_S = 5.0
 MIB = 1024 * 1024
 MAX_REQUEST_BYTES = 64 * MIB
 """Limit of our own producers; the topic's max.message.bytes is what counts."""
@@ -76,6 +79,18 @@ def build_consumer(settings: KafkaSettings, *, partition_fetch_bytes: int) -> AI
         max_poll_interval_ms=int(MAX_POLL_INTERVAL_S * 1000),
         metadata_max_age_ms=30_000,
     )
+
+
+async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
+    """With the broker away the client's stop hangs, or raises CancelledError: so in a task of its own, and bounded."""
+    stopping = asyncio.create_task(consumer.stop(), name="stop-consumer")
+    await asyncio.wait([stopping], timeout=_STOP_S)
+    if not stopping.done():
+        stopping.cancel()
+        await asyncio.wait([stopping], timeout=_STOP_S)
+    if stopping.done():
+        with suppress(KafkaError, asyncio.CancelledError):
+            stopping.result()
 
 
 def build_producer(settings: KafkaSettings) -> AIOKafkaProducer:

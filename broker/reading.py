@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from broker.clients import MIB, connection_options
+from broker.clients import MIB, connection_options, stop_consumer
 from broker.failures import explain, kafka_failures
 from broker.records import record_of
 from errors import BrokerUnavailable
@@ -15,7 +15,6 @@ from schemas.records import Record
 from settings import KafkaSettings
 
 _START_S = 10.0
-_STOP_S = 5.0
 _READ_S = 15.0
 _POLL_S = 0.5
 
@@ -74,9 +73,4 @@ async def open_reader(settings: KafkaSettings) -> AsyncIterator[Reader]:
                 await consumer.start()
         yield Reader(settings, consumer)
     finally:
-        # stop() with the broker away may hang or raise CancelledError: in a task of its own, with a bound.
-        leaving = asyncio.create_task(consumer.stop(), name="close-reader")
-        await asyncio.wait([leaving], timeout=_STOP_S)
-        leaving.cancel()
-        with suppress(KafkaError, asyncio.CancelledError):
-            await leaving
+        await stop_consumer(consumer)

@@ -1,9 +1,8 @@
-"""Joining the group and leaving it, each bounded in time whatever Kafka does."""
+"""Joining the group, bounded in time whatever Kafka does."""
 
 import asyncio
 import itertools
 from collections.abc import Coroutine
-from contextlib import suppress
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
@@ -13,8 +12,6 @@ from broker.failures import explain
 from consumer.waits import backoff_s
 from errors import DependencyAway
 from settings import ConsumerSettings
-
-_LEAVE_S = 5.0
 
 
 async def join(consumer: AIOKafkaConsumer, settings: ConsumerSettings) -> None:
@@ -52,15 +49,3 @@ async def unless(stopping: asyncio.Event, work: Coroutine[Any, Any, None]) -> bo
         for task in (working, watching):
             task.cancel()
         await asyncio.wait({working, watching})
-
-
-async def leave(consumer: AIOKafkaConsumer) -> None:
-    """With the broker away the client's stop hangs, or raises CancelledError: so in a task of its own, and bounded."""
-    leaving = asyncio.create_task(consumer.stop(), name="leave-group")
-    await asyncio.wait([leaving], timeout=_LEAVE_S)
-    if not leaving.done():
-        leaving.cancel()
-        await asyncio.wait([leaving], timeout=_LEAVE_S)
-    if leaving.done():
-        with suppress(KafkaError, asyncio.CancelledError):
-            leaving.result()

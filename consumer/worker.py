@@ -5,7 +5,7 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
-from broker.clients import MIB, build_consumer
+from broker.clients import MIB, build_consumer, stop_consumer
 from broker.topics import Cluster
 from consumer.assignment import Assignment
 from consumer.budget import Budget, share_bytes
@@ -15,7 +15,7 @@ from consumer.hops import Hops, Parts
 from consumer.items import Batch, Item
 from consumer.lanes import Lane
 from consumer.limit import DeadLetterLimit
-from consumer.membership import join, leave, unless
+from consumer.membership import join, unless
 from consumer.poll import Member, Poller
 from consumer.waits import Waits
 from consumer.watchdog import Watchdog
@@ -99,7 +99,7 @@ class Worker:
             raise
         finally:
             self._running = False
-            await leave(self._consumer)
+            await stop_consumer(self._consumer)
         log.info("drained")
         return True
 

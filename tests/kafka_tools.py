@@ -1,7 +1,7 @@
 """What a test asks Kafka and the tables, past all our own code."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import psycopg
@@ -43,8 +43,8 @@ async def partitions_of(servers: str, topic: str) -> list[TopicPartition]:
     return [TopicPartition(topic, partition["partition"]) for partition in described["partitions"]]
 
 
-async def read_all(servers: str, topic: str) -> "list[ConsumerRecord[bytes, bytes]]":
-    """Every record of a topic, by partition and offset."""
+async def each_record(servers: str, topic: str) -> "AsyncIterator[ConsumerRecord[bytes, bytes]]":
+    """Every record of a topic, in the order of each partition."""
     async with AIOKafkaConsumer(
         bootstrap_servers=servers, isolation_level="read_committed", max_partition_fetch_bytes=2**24
     ) as consumer:
@@ -53,10 +53,15 @@ async def read_all(servers: str, topic: str) -> "list[ConsumerRecord[bytes, byte
         ends = await consumer.end_offsets(partitions)
         for tp, first in (await consumer.beginning_offsets(partitions)).items():
             consumer.seek(tp, first)
-        found: list[ConsumerRecord[bytes, bytes]] = []
         while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
             for records in (await consumer.getmany(timeout_ms=200)).values():
-                found.extend(records)
+                for record in records:
+                    yield record
+
+
+async def read_all(servers: str, topic: str) -> "list[ConsumerRecord[bytes, bytes]]":
+    """Every record of a topic, by partition and offset."""
+    found = [record async for record in each_record(servers, topic)]
     return sorted(found, key=lambda record: (record.partition, record.offset))
 
 

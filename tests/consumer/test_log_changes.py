@@ -1,6 +1,5 @@
 """The log changes under a running consumer: trimmed, or its topic deleted and made again."""
 
-import asyncio
 from functools import partial
 from typing import Any
 
@@ -70,7 +69,6 @@ async def test_a_topic_made_again_under_a_running_consumer_is_scored_from_its_be
     async with running(settings):
         await eventually(partial(scored, 5 * PARTITIONS))
         await made_again(settings)
-        await asyncio.sleep(0)
         for partition in range(PARTITIONS):
             await publish(servers(settings), settings.kafka_topic, [(SMALL[1], [])] * 3, partition=partition)
         await eventually(partial(scored, 8 * PARTITIONS), within_s=90)

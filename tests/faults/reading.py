@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka.admin import AIOKafkaAdminClient
 
 from tests.faults.history import Answer, Kept, LetterRow, ScoreRow
-from tests.kafka_tools import committed_offsets, partitions_of
+from tests.kafka_tools import committed_offsets, each_record, partitions_of
 
 # A row's xmin is the transaction that wrote this version of it, and `xact` the one that inserted it.
 SCORES = """
@@ -90,18 +90,7 @@ def _digest(value: bytes | None) -> str | None:
 
 async def read_topic(servers: str, topic: str) -> list[Kept]:
     """Every record of a topic, by partition and offset; of values only the digests are kept."""
-    found: list[Kept] = []
-    async with AIOKafkaConsumer(
-        bootstrap_servers=servers, isolation_level="read_committed", max_partition_fetch_bytes=2**24
-    ) as consumer:
-        partitions = await partitions_of(servers, topic)
-        consumer.assign(partitions)
-        ends = await consumer.end_offsets(partitions)
-        for tp, first in (await consumer.beginning_offsets(partitions)).items():
-            consumer.seek(tp, first)
-        while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
-            for records in (await consumer.getmany(timeout_ms=200)).values():
-                found.extend(_kept(record) for record in records)
+    found = [_kept(record) async for record in each_record(servers, topic)]
     return sorted(found, key=lambda record: record.place)
 
 
