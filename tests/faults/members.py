@@ -6,6 +6,7 @@ import json
 import signal
 import sys
 import time
+import uuid
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections import deque
 from collections.abc import Mapping
@@ -15,7 +16,9 @@ from typing import Any, Self
 
 from PIL import Image
 
+from broker.topics import create_topics
 from embedded.guards import has_setpriv
+from settings import KafkaSettings
 from tests.system.processes import ROOT, environment
 from tests.waiting import eventually
 
@@ -110,6 +113,20 @@ class Member:
 
     def _on_output(self, line: str) -> None:
         self.url = self.url or line
+
+
+async def group_of_its_own(servers: str, database_url: str, partitions: int = 1) -> dict[str, Any]:
+    """Topics and a group that nobody else uses, as the settings of members."""
+    name = f"m-{uuid.uuid4().hex[:8]}"
+    made = KafkaSettings(kafka_bootstrap_servers=servers, kafka_topic=name)
+    await create_topics(made, max_image_bytes=2**20, partitions=partitions)
+    return {
+        "kafka_bootstrap_servers": servers,
+        "kafka_topic": name,
+        "kafka_group_id": name,
+        "kafka_session_timeout_s": 3,
+        "database_url": database_url,
+    }
 
 
 async def start_member(

@@ -1,18 +1,15 @@
 """A stop ends within its deadline, whatever is dead; what ended a process is survived by the next one."""
 
 import time
-import uuid
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from broker.topics import create_topics
-from settings import KafkaSettings
 from tests.consumer.test_worker import cloud_event
 from tests.faults.brokers import run_brokers
-from tests.faults.members import Member, plain_picture, start_member
+from tests.faults.members import Member, group_of_its_own, plain_picture, start_member
 from tests.faults.proxy import run_proxy
 from tests.kafka_tools import lag, publish, rows
 from tests.system.pictures import pictures
@@ -26,17 +23,7 @@ SLACK_S = 2.0
 
 
 async def made(servers: str, database_url: str, partitions: int = 1) -> dict[str, Any]:
-    name = f"d-{uuid.uuid4().hex[:8]}"
-    kafka = KafkaSettings(kafka_bootstrap_servers=servers, kafka_topic=name)
-    await create_topics(kafka, max_image_bytes=2**20, partitions=partitions)
-    return {
-        "kafka_bootstrap_servers": servers,
-        "kafka_topic": name,
-        "kafka_group_id": name,
-        "kafka_session_timeout_s": 3,
-        "drain_timeout_s": DRAIN_S,
-        "database_url": database_url,
-    }
+    return await group_of_its_own(servers, database_url, partitions) | {"drain_timeout_s": DRAIN_S}
 
 
 async def put(settings: dict[str, Any], count: int = 20) -> None:

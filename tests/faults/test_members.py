@@ -2,7 +2,6 @@ import asyncio
 import shutil
 import signal
 import threading
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,8 @@ import httpx
 import pytest
 import torch
 
-from broker.topics import create_topics
 from inference.fake_engine import FakeEngine
-from settings import KafkaSettings
-from tests.faults.members import Member, plain_picture, start_member
+from tests.faults.members import Member, group_of_its_own, plain_picture, start_member
 from tests.faults.traps import TrappedEngine, set_trap
 from tests.kafka_tools import Header, committed_offsets, lag, publish, read_all, rows
 from tests.system.pictures import pictures
@@ -28,16 +25,7 @@ BATCH = torch.arange(4 * 3 * 224 * 224, dtype=torch.int64).remainder(251).to(tor
 @pytest.fixture
 async def member_settings(kafka: str, migrated_url: str) -> dict[str, Any]:
     """A group, topics with one partition, and a schema of the test's own."""
-    name = f"m-{uuid.uuid4().hex[:8]}"
-    made = KafkaSettings(kafka_bootstrap_servers=kafka, kafka_topic=name)
-    await create_topics(made, max_image_bytes=2**20, partitions=1)
-    return {
-        "kafka_bootstrap_servers": kafka,
-        "kafka_topic": name,
-        "kafka_group_id": name,
-        "kafka_session_timeout_s": 3,
-        "database_url": migrated_url,
-    }
+    return await group_of_its_own(kafka, migrated_url)
 
 
 async def publish_pictures(settings: dict[str, Any], count: int = 8) -> None:
