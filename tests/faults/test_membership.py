@@ -96,7 +96,7 @@ async def test_a_member_that_joins_waits_for_the_batch_in_flight_and_nothing_is_
 async def test_a_member_that_is_stopped_in_the_middle_of_a_rebalance_ends_soon(
     brief: Settings, engines: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(membership, "_LEAVE_S", 1.0)
+    monkeypatch.setattr(clients, "_STOP_S", 1.0)
     async with running(brief) as first:
         await eventually(partial(drained, brief))
         gate = Gate(engines)
