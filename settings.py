@@ -159,12 +159,12 @@ class InferenceSettings(_Room):
     """Overrides the derived <name>-<12 hex> of weights, preprocessing and labels."""
     top_k: int = Field(default=5, ge=1, le=1000)
     """How many classes an answer lists."""
-    engine: Literal["auto", "torch"] = "auto"
-    """Inference engine."""
+    engine: Literal["auto", "torch", "openvino"] = "auto"
+    """torch, openvino (a CPU's fast path), or auto: the faster one here, measured once and remembered."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     """auto, cpu, cuda or cuda:N"""
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """Arithmetic of the engine."""
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
+    """Arithmetic of the engine; int8 needs `streamscorer calibrate` first."""
     threads: NonNegativeInt = 0
     """Threads of one forward pass on the CPU (0: one for each core that the process may use)."""
     max_batch: PositiveInt = 32
@@ -173,6 +173,10 @@ class InferenceSettings(_Room):
     """Largest encoded image that is accepted."""
     max_image_pixels: PositiveInt = 50_000_000
     """Largest picture, width x height, that is decoded."""
+    decode: Literal["fast", "exact"] = "fast"
+    """fast shrinks large JPEGs while they are read; exact is bit for bit what torchvision's transforms give."""
+    cache_entries: NonNegativeInt = 1024
+    """Answers that are kept by content; 0: the same bytes are scored each time."""
 
 
 class SourceSettings(_Room):

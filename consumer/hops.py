@@ -94,18 +94,16 @@ class Hops:
     # 4
     async def score(self, batch: Batch) -> None:
         """Through the shared core, all at once; a bad image fails alone."""
+        items = [item for item in batch.open() if item.refusal is None]
+        images = [item.image for item in items if item.image is not None]
+        assert len(images) == len(items)
         with self._timed("score"):
-            async with asyncio.TaskGroup() as images:
-                for item in batch.open():
-                    if item.refusal is None:
-                        images.create_task(self._score(item))
-
-    async def _score(self, item: Item) -> None:
-        assert item.image is not None
-        try:
-            item.prediction = await self._parts.core.score(item.image, "stream")
-        except Invalid as refusal:
-            item.refusal = refusal
+            outcomes = await self._parts.core.score_all(images)
+        for item, outcome in zip(items, outcomes, strict=True):
+            if isinstance(outcome, Invalid):
+                item.refusal = outcome
+            else:
+                item.prediction = outcome
 
     async def settle(self, batch: Batch) -> None:
         """Hops 5 and 6 until every record has its outcome."""

@@ -3,7 +3,7 @@
 import asyncio
 import time
 import warnings
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import torch
@@ -52,6 +52,19 @@ class InferenceCore:
             self._metrics.refused.labels(refusal.reason).inc()
             raise
         return self._prediction(decoded, answer, top_k or self._top_k, begun)
+
+    async def score_all(self, images: Sequence[bytes]) -> list[Prediction | Invalid]:
+        """The stream's door: one outcome for each image, in order; a bad image fails alone. A bug propagates."""
+
+        async def one(image: bytes) -> Prediction | Invalid:
+            try:
+                return await self.score(image, "stream")
+            except Invalid as refusal:
+                return refusal
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(image)) for image in images]
+        return [task.result() for task in tasks]
 
     def trouble(self) -> str | None:
         """None while images can be scored, else why not, in words."""

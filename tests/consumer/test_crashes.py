@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -92,25 +93,18 @@ def test_control_records_before_the_suspect_are_no_progress() -> None:
 
 
 class Deadly:
-    """A core in which one picture, and only that, ends the process; it counts how many others it met alone."""
+    """A core in which one picture, and only that, ends the process."""
 
     def __init__(self, core: Any, poison: bytes) -> None:
         self._core = core
         self._poison = poison
         self.info = core.info
-        self.at_once: list[int] = []
-        self._inside = 0
 
-    async def score(self, image: bytes, priority: Any) -> Any:
-        self._inside += 1
-        self.at_once.append(self._inside)
-        try:
-            await asyncio.sleep(0)
-            if image == self._poison:
-                raise RuntimeError("the process is gone")
-            return await self._core.score(image, priority)
-        finally:
-            self._inside -= 1
+    async def score_all(self, images: Sequence[bytes]) -> Any:
+        await asyncio.sleep(0)
+        if self._poison in images:
+            raise RuntimeError("the process is gone")
+        return await self._core.score_all(images)
 
 
 async def one_life(settings: Settings, parts: Parts) -> bool:

@@ -12,7 +12,7 @@ from aiokafka.errors import CommitFailedError, KafkaError
 from torch import Tensor
 
 from broker import clients
-from consumer import commits, membership, poll
+from consumer import commits, poll
 from settings import Settings
 from tests.consumer.conftest import Running, running
 from tests.consumer.test_worker import cloud_event, drained, servers, url
