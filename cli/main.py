@@ -8,6 +8,7 @@ from typing import Final, NoReturn
 
 import typer
 
+from cli.calibrate import calibrate
 from cli.dlq import list_dead_letters, resume, show
 from cli.dlq_resolve import discard, redrive
 from cli.embedded import embedded
@@ -33,6 +34,7 @@ COMMANDS: Final[dict[str, Callable[..., int]]] = {
     "scores": scores,
     "export": export,
     "migrate": migrate,
+    "calibrate": calibrate,
     "settings": show_settings,
     "openapi": openapi,
 }
