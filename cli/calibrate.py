@@ -4,11 +4,11 @@ import asyncio
 import hashlib
 from contextlib import aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from cli.exits import say, say_warning
+from cli.exits import FAILED, say, say_error, say_warning
 from cli.options import with_settings
 from cli.output import Table, json_line, printable
 from cli.pictures import Missing, Paths, Picture, Pictures
@@ -52,21 +52,18 @@ def calibrate(
 
     is_manifest = Path(images).suffix.lower() in ENDINGS
     pictures: Pictures = Manifest(Path(images)) if is_manifest else Paths([images])
-    calibration = asyncio.run(_calibrate(settings, _picked(pictures), count, min_agreement, as_json=as_json))
-    if not calibration.passes:
-        raise CommandFailed(
-            f"int8 gives the same class as fp32 on {calibration.agreement:.1%} of the images held back, and "
-            f"{calibration.bound:.1%} are needed: it stays unused. More images, or images more like those that will be "
-            "scored, may help"
-        )
-    return 0
+    calibration = asyncio.run(calibrate_with(settings, _picked(pictures), count, min_agreement, as_json=as_json))
+    return 0 if calibration.passes else FAILED
 
 
-async def _calibrate(
+async def calibrate_with(
     settings: Settings, pictures: list[Picture | Missing], count: int, bound: float, *, as_json: bool
 ) -> "Calibration":
+    """Print the figures of a calibration with `count` of `pictures`, and keep it where it passes `bound`.
+
+    Raises UsageError for too few pictures, CommandFailed where it cannot be kept.
+    """
     from cli.progress import progress
-    from inference.calibration import keep_calibration
     from inference.model import load_model
     from inference.quantization import judge, quantize, split
 
@@ -77,12 +74,25 @@ async def _calibrate(
     say(f"comparing with fp32 on {len(parts[1])} other images")
     calibration = await asyncio.to_thread(judge, network, model, settings, parts, bound)
     _print(calibration, as_json=as_json)
-    if calibration.passes:
-        try:
-            say(f"kept in {keep_calibration(network, calibration, model, settings)}")
-        except OSError as error:
-            raise CommandFailed(f"the calibration cannot be kept: {error}") from error
+    settle(network, calibration, model, settings)
     return calibration
+
+
+def settle(network: Any, calibration: "Calibration", model: "Model", settings: Settings) -> None:
+    """Keep a calibration that passes; say why not to another. Raises CommandFailed where it cannot be kept."""
+    from inference.calibration import keep_calibration
+
+    if not calibration.passes:
+        say_error(
+            f"int8 gives the same class as fp32 on {calibration.agreement:.1%} of the images held back, and "
+            f"{calibration.bound:.1%} are needed: it stays unused. More images, or images more like those that will be "
+            "scored, may help"
+        )
+        return
+    try:
+        say(f"kept in {keep_calibration(network, calibration, model, settings)}")
+    except OSError as error:
+        raise CommandFailed(f"the calibration cannot be kept: {error}") from error
 
 
 async def _samples(settings: Settings, model: "Model", pictures: list[Picture | Missing], count: int) -> list["Sample"]:
