@@ -90,18 +90,16 @@ async def connect(url: str, content_type: str = "image/jpeg") -> AsyncIterator[C
 async def load(url: str, bodies: Sequence[bytes], concurrency: int, content_type: str = "image/jpeg") -> Load:
     """Post every body, `concurrency` at a time, each as soon as a connection is free."""
     waiting = iter(bodies)
-    answers: list[Answered] = []
 
-    async def work(connection: Connection) -> None:
-        for body in waiting:
-            answers.append(await connection.post(body, time.perf_counter()))
+    async def work(connection: Connection) -> list[Answered]:
+        return [await connection.post(body, time.perf_counter()) for body in waiting]
 
     async with AsyncExitStack() as stack:
         connections = [await stack.enter_async_context(connect(url, content_type)) for _ in range(concurrency)]
         cpu_s = time.process_time()
         async with asyncio.TaskGroup() as group:
-            for connection in connections:
-                group.create_task(work(connection))
+            working = [group.create_task(work(connection)) for connection in connections]
+        answers = sorted((answer for task in working for answer in task.result()), key=lambda answer: answer.done)
         return Load(tuple(answers), time.process_time() - cpu_s)
 
 
