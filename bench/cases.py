@@ -113,11 +113,14 @@ class Context:
         started = start(module, arguments, {**ours, **(settings or {})}, self.directory)
         return await self._stack.enter_async_context(started)
 
-    async def bare(self) -> Bare:
-        """The bare loop over the same images with the same engine, in a process of its own; see `bench/bare.py`."""
+    async def bare(self, settings: Mapping[str, object] | None = None) -> Bare:
+        """The bare loop over the same images with the same engine, in a process of its own; see `bench/bare.py`.
+
+        `settings` name another engine.
+        """
         own = self._run.options.images
         arguments = (str(self._run.options.seed), *([str(own)] if own else []))
-        return await Bare.ready(await self.child("bench.bare_loop", *arguments))
+        return await Bare.ready(await self.child("bench.bare_loop", *arguments, settings=settings))
 
     async def __aenter__(self) -> Self:
         return self
@@ -132,6 +135,7 @@ class Case:
 
     name: str
     measures: str
-    run: Callable[[Context], AsyncGenerator[Result, None]]
+    run: Callable[[Context], AsyncGenerator[Result | Skipped, None]]
+    """Yields results; yields a Skipped for a part that cannot be measured here, and raises it for the whole case."""
     by_engine: bool = True
     """Whether it is run once for each engine that was asked for; else once."""

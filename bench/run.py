@@ -38,6 +38,9 @@ async def _outcomes(case: Case, context: Context) -> AsyncGenerator[Outcome, Non
     try:
         async with aclosing(case.run(context)) as results:
             async for result in results:
-                yield Outcome(case.name, result)
+                if isinstance(result, Skipped):
+                    yield Outcome(case.name, skipped=str(result))
+                else:
+                    yield Outcome(case.name, result)
     except Skipped as reason:
         yield Outcome(case.name, skipped=str(reason))
