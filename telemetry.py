@@ -5,12 +5,19 @@
 
 import logging
 import sys
+from bisect import bisect_left
+from collections import Counter as Counts
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from threading import Lock
 from typing import Literal
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
 from settings import LogSettings
 
@@ -92,7 +99,8 @@ class Metrics:
         self.records = counter("scorer_records", "Records decided, by outcome", "outcome")
         self.batch_records = histogram("scorer_batch_records", "Records in one batch of the consumer", SIZES)
         self.batch_seconds = histogram("scorer_batch_seconds", "Seconds of one hop for one batch", FAST_S, "hop")
-        self.end_to_end = histogram("scorer_end_to_end_seconds", "Record timestamp to committed row", SLOW_S)
+        self.end_to_end = ManyAtOnce("scorer_end_to_end_seconds", "Record timestamp to committed row", SLOW_S)
+        registry.register(self.end_to_end)
         self.inflight_records = gauge("scorer_inflight_records", "Records polled and not yet decided")
         self.inflight_bytes = gauge("scorer_inflight_bytes", "Bytes of records polled and not yet decided")
         self.rebalances = counter("scorer_rebalances", "Assignments of partitions that this member was given")
@@ -125,6 +133,31 @@ class Metrics:
             "http_route",
             "http_response_status_code",
         )
+
+
+class ManyAtOnce(Collector):
+    """A histogram without labels that is told of many values at once; one by one they cost ten times as much."""
+
+    def __init__(self, name: str, text: str, bounds: tuple[float, ...]) -> None:
+        self._name, self._text, self._bounds = name, text, bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+        self._lock = Lock()
+
+    def observe_all(self, values: Sequence[float]) -> None:
+        """Count these values."""
+        counted = Counts(bisect_left(self._bounds, value) for value in values)
+        with self._lock:
+            self._sum += sum(values)
+            for place, count in counted.items():
+                self._counts[place] += count
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        """What is scraped."""
+        with self._lock:
+            counts, total = list(accumulate(self._counts)), self._sum
+        bounds = [*map(str, map(float, self._bounds)), "+Inf"]
+        yield HistogramMetricFamily(self._name, self._text, list(zip(bounds, counts, strict=True)), total)
 
 
 Outcome = Literal["scored", "duplicate", "redelivered", "dead_lettered", "tombstone"]

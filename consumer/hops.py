@@ -1,8 +1,10 @@
 """Hops 2 to 6, one method each: decode, skip, score, publish, write."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
 from prometheus_client.context_managers import Timer
 
@@ -12,9 +14,9 @@ from consumer.limit import DeadLetterLimit
 from consumer.outgoing import dead_letter_headers, delivery_count, lighter_letters, score_headers
 from consumer.waits import Waits
 from errors import Conflict, Invalid, InvalidEvent
-from inference.core import InferenceCore
 from schemas.dead_letters import ORIGIN, DeadLetter
 from schemas.envelope import decode_event
+from schemas.predictions import ModelInfo, Prediction
 from schemas.records import Coordinates, Headers, Record
 from schemas.scores import KafkaPosition, Score
 from settings import ConsumerSettings
@@ -26,11 +28,23 @@ from telemetry import Hop, Metrics, logger
 log = logger("consumer")
 
 
+class Core(Protocol):
+    """What the consumer asks of an InferenceCore."""
+
+    info: ModelInfo
+
+    async def score_all(self, images: Sequence[bytes]) -> list[Prediction | Invalid]:
+        """One outcome for each image, in order."""
+
+    def trouble(self) -> str | None:
+        """Why nothing can be scored, or None."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """The rooms that a consumer works with."""
 
-    core: InferenceCore
+    core: Core
     store: Store
     publisher: Publisher
     fetcher: SourceFetcher

@@ -189,20 +189,24 @@ class Worker:
     def _decided(self, batch: Batch) -> None:
         now = time.time()
         outcomes: dict[str, int] = {}
+        waited_s, inferred = [], 0
         for item in batch.items:
             assert item.outcome is not None
-            item.lane.decide(item.record.at.offset)
+            at = item.record.at
+            item.lane.decide(at.offset)
             outcomes[item.outcome] = outcomes.get(item.outcome, 0) + 1
+            if item.prediction is not None and not item.prediction.cached:
+                inferred += 1
             if item.outcome == "scored":
-                self._metrics.end_to_end.observe(max(0.0, now - item.record.at.timestamp_ms / 1000))
+                waited_s.append(max(0.0, now - at.timestamp_ms / 1000))
             elif item.outcome == "dead_lettered" and item.refusal is not None:
                 self._metrics.dead_letters.labels(reason=item.refusal.reason).inc()
+        self._metrics.end_to_end.observe_all(waited_s)
         for outcome, count in outcomes.items():
             self._metrics.records.labels(outcome=outcome).inc(count)
         self._metrics.last_progress.set(now)
         self._watchdog.progress()
-        self._budget.rate.add(len(batch.items))
-        self._budget.give(len(batch.items), batch.size)
+        self._budget.decided(len(batch.items), batch.size, scored=inferred)
         log.info("batch", records=len(batch.items), **outcomes)
 
     def discard(self, item: Item) -> None:

@@ -166,9 +166,10 @@ def _identity(
 
 
 def _record_time(at: Coordinates) -> datetime:
-    if not EARLIEST < at.record_time < LATEST:
+    time = at.record_time
+    if not EARLIEST < time < LATEST:
         raise InvalidEvent(f"the record's timestamp, {at.timestamp_ms} ms, is outside the years 1 to 9999")
-    return at.record_time
+    return time
 
 
 def _check(event: ImageEvent) -> None:

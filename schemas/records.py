@@ -8,6 +8,8 @@ EPOCH = datetime.fromtimestamp(0, UTC)
 # A day from both ends of what datetime can carry: a reader in another time zone must be able to show it.
 EARLIEST = datetime.min.replace(tzinfo=UTC) + timedelta(days=1)
 LATEST = datetime.max.replace(tzinfo=UTC) - timedelta(days=1)
+_EARLIEST_MS = (EARLIEST - EPOCH) // timedelta(milliseconds=1)
+_LATEST_MS = (LATEST - EPOCH) // timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +25,9 @@ class Coordinates:
     @property
     def record_time(self) -> datetime:
         """The timestamp as a time. A producer may set any 64-bit number: it is kept within the years 1 to 9999."""
-        try:
-            return min(max(EPOCH + timedelta(milliseconds=self.timestamp_ms), EARLIEST), LATEST)
-        except OverflowError:
-            return EARLIEST if self.timestamp_ms < 0 else LATEST
+        if _EARLIEST_MS <= self.timestamp_ms <= _LATEST_MS:
+            return EPOCH + timedelta(milliseconds=self.timestamp_ms)
+        return EARLIEST if self.timestamp_ms < 0 else LATEST
 
     def __str__(self) -> str:
         """`<cluster>/<topic>/<partition>/<offset>/<timestamp ms>`, the value of the header `streamscorer-origin`."""
@@ -54,4 +55,7 @@ class Record:
     @property
     def size(self) -> int:
         """Bytes of key, value and headers."""
-        return len(self.key or b"") + len(self.value or b"") + sum(len(n) + len(v) for n, v in self.headers)
+        size = len(self.key or b"") + len(self.value or b"")
+        for name, content in self.headers:
+            size += len(name) + len(content)
+        return size

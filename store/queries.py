@@ -80,9 +80,9 @@ ON CONFLICT DO NOTHING
 RETURNING 1
 """
 
-# Hop 6: the scores that are still undecided; comes back with the keys that became rows. An earlier dead letter of the
-# same event is resolved by its score; a Conflict, which is about another picture, only by the score of that picture.
-# Listeners are told on commit.
+# Hop 6: the scores that are still undecided. Comes back with whether all of them became rows, and the keys of those
+# that did where some did not. An earlier dead letter of the same event is resolved by its score; a Conflict, which is
+# about another picture, only by the score of that picture. Listeners are told on commit.
 INSERT_SCORES: LiteralString = f"""
 WITH inserted AS (
   INSERT INTO scores (
@@ -113,7 +113,10 @@ WITH inserted AS (
   WHERE d.source = i.source AND d.event_id = i.event_id AND (d.resolution IS NULL OR d.resolution = 'redriven')
     AND (d.reason <> 'Conflict' OR d.envelope_digest = i.envelope_digest)
 )
-SELECT source, event_id, model_version, (SELECT pg_notify(%(channel)s, '')::text) AS told
+SELECT
+  count(*) = %(asked)s AS all_of_them,
+  CASE WHEN count(*) < %(asked)s THEN array_agg(ARRAY[source, event_id, model_version]) END AS keys,
+  CASE WHEN count(*) > 0 THEN pg_notify(%(channel)s, '')::text END AS told
 FROM inserted
 """
 

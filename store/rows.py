@@ -3,14 +3,19 @@
 import base64
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
+
+from pydantic_core import PydanticSerializationError, to_json
 
 from schemas.dead_letters import DeadLetter, StoredDeadLetter
 from schemas.predictions import ClassProbability, ImageInfo, ModelInfo
 from schemas.records import Coordinates
 from schemas.scores import KafkaPosition, Score
 from store import texts
+from store.arrays import number_array, text_array
 from store.decisions import Asked, NewScore
 
 VALUE_BYTES = 256 * 1024
@@ -26,10 +31,20 @@ Row = Mapping[str, Any]
 
 def record_time(at: Coordinates) -> datetime:
     """The record's timestamp; one beyond what a calendar holds (producers may write any 64 bits) at its edge."""
+    return _time(at.timestamp_ms)
+
+
+def _time(timestamp_ms: int) -> datetime:
     try:
-        return _within(_EPOCH + timedelta(milliseconds=at.timestamp_ms))
+        return _within(_EPOCH + timedelta(milliseconds=timestamp_ms))
     except OverflowError:
-        return _LATEST if at.timestamp_ms > 0 else _EARLIEST
+        return _LATEST if timestamp_ms > 0 else _EARLIEST
+
+
+@lru_cache(maxsize=16 * 1024)
+def _time_text(timestamp_ms: int) -> str:
+    """Each record's is asked for twice, and of a fast stream many records share one."""
+    return str(_time(timestamp_ms))
 
 
 def identity(source: str, event_id: str, model_version: str) -> tuple[str, str, str]:
@@ -37,39 +52,40 @@ def identity(source: str, event_id: str, model_version: str) -> tuple[str, str, 
     return texts.key(source), texts.key(event_id), model_version
 
 
-def asked_columns(asked: Sequence[Asked], model_versions: Sequence[str]) -> dict[str, list[Any]]:
+def asked_columns(asked: Sequence[Asked], model_versions: Sequence[str]) -> dict[str, str]:
     """Arrays for `queries.DECIDE`, one entry a record."""
     return {
         **_coordinate_columns([one.at for one in asked]),
-        "source": [None if one.source is None else texts.key(one.source) for one in asked],
-        "event_id": [None if one.event_id is None else texts.key(one.event_id) for one in asked],
-        "digest": [one.digest for one in asked],
-        "model_version": list(model_versions),
+        "source": text_array([None if one.source is None else texts.key(one.source) for one in asked]),
+        "event_id": text_array([None if one.event_id is None else texts.key(one.event_id) for one in asked]),
+        "digest": text_array([one.digest for one in asked]),
+        "model_version": text_array(model_versions),
     }
 
 
-def score_columns(scores: Sequence[NewScore]) -> dict[str, list[Any]]:
+def score_columns(scores: Sequence[NewScore]) -> dict[str, str]:
     """Arrays for `queries.INSERT_SCORES`, one entry a score."""
     events, answers = [one.event for one in scores], [one.prediction for one in scores]
+    images = [answer.image for answer in answers]
     return {
         **_coordinate_columns([one.at for one in scores]),
-        "source": [texts.key(event.source) for event in events],
-        "event_id": [texts.key(event.id) for event in events],
-        "digest": [one.digest for one in scores],
-        "model_version": [answer.model_version for answer in answers],
-        "event_time": [_within(event.event_time) for event in events],
-        "traceparent": [event.traceparent and texts.shortened(event.traceparent, 200) for event in events],
-        "predicted_class": [answer.predicted_class for answer in answers],
-        "label": [texts.shortened(answer.label, texts.LABEL_CHARS) for answer in answers],
-        "probability": [answer.probability for answer in answers],
-        "top": [_top(answer.top) for answer in answers],
-        "sha256": [answer.image.sha256 for answer in answers],
-        "format": [answer.image.format for answer in answers],
-        "width": [answer.image.width for answer in answers],
-        "height": [answer.image.height for answer in answers],
-        "bytes": [answer.image.bytes for answer in answers],
-        "engine": [answer.engine for answer in answers],
-        "precision": [answer.precision for answer in answers],
+        "source": text_array([texts.key(event.source) for event in events]),
+        "event_id": text_array([texts.key(event.id) for event in events]),
+        "digest": text_array([one.digest for one in scores]),
+        "model_version": text_array([answer.model_version for answer in answers]),
+        "event_time": text_array([str(_within(event.event_time)) for event in events]),
+        "traceparent": text_array([event.traceparent and texts.shortened(event.traceparent, 200) for event in events]),
+        "predicted_class": number_array([answer.predicted_class for answer in answers]),
+        "label": text_array([texts.shortened(answer.label, texts.LABEL_CHARS) for answer in answers]),
+        "probability": number_array([answer.probability for answer in answers]),
+        "top": text_array([_top(answer.top) for answer in answers]),
+        "sha256": text_array([image.sha256 for image in images]),
+        "format": text_array([image.format for image in images]),
+        "width": number_array([image.width for image in images]),
+        "height": number_array([image.height for image in images]),
+        "bytes": number_array([image.bytes for image in images]),
+        "engine": text_array([answer.engine for answer in answers]),
+        "precision": text_array([answer.precision for answer in answers]),
     }
 
 
@@ -155,23 +171,23 @@ def dead_letter_key(letter: StoredDeadLetter) -> dict[str, Any]:
     return {name: getattr(letter, name) for name in ("cluster", "topic", "partition", "offset", "record_time")}
 
 
-def _coordinate_columns(places: Sequence[Coordinates]) -> dict[str, list[Any]]:
+def _coordinate_columns(places: Sequence[Coordinates]) -> dict[str, str]:
     return {
-        "cluster": [at.cluster for at in places],
-        "topic": [at.topic for at in places],
-        "partition": [at.partition for at in places],
-        "offset": [at.offset for at in places],
-        "record_time": [record_time(at) for at in places],
+        "cluster": text_array([at.cluster for at in places]),
+        "topic": text_array([at.topic for at in places]),
+        "partition": number_array([at.partition for at in places]),
+        "offset": number_array([at.offset for at in places]),
+        "record_time": text_array([_time_text(at.timestamp_ms) for at in places]),
     }
 
 
 def _top(classes: Sequence[ClassProbability]) -> str:
-    return json.dumps(
-        [
-            {"class_id": one.class_id, "label": texts.storable(one.label), "probability": one.probability}
-            for one in classes
-        ]
-    )
+    """The classes as the JSON that `score_of` reads."""
+    with suppress(PydanticSerializationError):  # a lone surrogate
+        text = to_json(classes).decode()
+        if "\\u0000" not in text:
+            return text
+    return json.dumps([one.model_dump() | {"label": texts.storable(one.label)} for one in classes])
 
 
 def _within(time: datetime) -> datetime:

@@ -17,6 +17,9 @@ from store.decisions import Asked, DeadLetterOutcome, Decision, NewScore, ScoreO
 _ATTEMPTS = 5
 _LOCK_SLOTS = 64
 
+_Key = tuple[str, str, str]
+"""Of a score: `rows.identity`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -53,6 +56,7 @@ async def write_once(connection: AsyncConnection, batch: Batch) -> Written:
     Not seen: the same event with another content, written at this very moment by a consumer of *another* model
     version. Each then gets its row.
     """
+    keys = [_key(score) for score in batch.scores]
     outcomes: list[ScoreOutcome | None] = [None] * len(batch.scores)
     async with connection.pipeline(), connection.transaction():
         # 1
@@ -62,10 +66,10 @@ async def write_once(connection: AsyncConnection, batch: Batch) -> Written:
         dead_letters = await _insert_dead_letters(connection, batch)
         # 3
         while pending := [place for place, outcome in enumerate(outcomes) if outcome is None]:
-            first = _first_of_each_key(batch.scores, pending)
+            first = _first_of_each_key(batch.scores, keys, pending)
             inserted = await _insert_scores(connection, [batch.scores[place] for place in first], batch.channel)
             for place in first:
-                if _key(batch.scores[place]) in inserted:
+                if inserted is None or keys[place] in inserted:
                     outcomes[place] = "scored"
             # 4
             if rest := [place for place in pending if outcomes[place] is None]:
@@ -95,12 +99,14 @@ async def _insert_dead_letters(connection: AsyncConnection, batch: Batch) -> tup
     return tuple(outcomes)
 
 
-async def _insert_scores(
-    connection: AsyncConnection, scores: Sequence[NewScore], channel: str
-) -> set[tuple[str, str, str]]:
-    """Keys of the scores that became rows."""
-    found = await connection.execute(queries.INSERT_SCORES, {**rows.score_columns(scores), "channel": channel})
-    return {(source, event_id, version) for source, event_id, version, _ in await found.fetchall()}
+async def _insert_scores(connection: AsyncConnection, scores: Sequence[NewScore], channel: str) -> set[_Key] | None:
+    """Keys of the scores that became rows; None where all of them did."""
+    columns = rows.score_columns(scores)
+    found = await connection.execute(queries.INSERT_SCORES, {**columns, "asked": len(scores), "channel": channel})
+    row = await found.fetchone()
+    assert row is not None
+    all_of_them, keys, _ = row
+    return None if all_of_them else {(source, event_id, version) for source, event_id, version in keys or ()}
 
 
 async def _judge(
@@ -111,13 +117,13 @@ async def _judge(
     return await decide(connection, asked, [one.prediction.model_version for one in chosen])
 
 
-def _first_of_each_key(scores: Sequence[NewScore], places: Iterable[int]) -> list[int]:
+def _first_of_each_key(scores: Sequence[NewScore], keys: Sequence[_Key], places: Iterable[int]) -> list[int]:
     """Sorted by key, so that two transactions never wait for each other; the earliest record of each key."""
-    order = sorted(places, key=lambda place: (_key(scores[place]), scores[place].at.partition, scores[place].at.offset))
-    return list({_key(scores[place]): place for place in reversed(order)}.values())[::-1]
+    order = sorted(places, key=lambda place: (keys[place], scores[place].at.partition, scores[place].at.offset))
+    return list({keys[place]: place for place in reversed(order)}.values())[::-1]
 
 
-def _key(score: NewScore) -> tuple[str, str, str]:
+def _key(score: NewScore) -> _Key:
     return rows.identity(score.event.source, score.event.id, score.prediction.model_version)
 
 
@@ -128,10 +134,13 @@ def _coordinates(letter: DeadLetter) -> tuple[str, str, int, int, int]:
 
 def _locks(batch: Batch) -> dict[str, list[int] | list[bool]]:
     """Slots of the batch's partitions, and which of them it takes alone: see `queries.LOCK_PARTITIONS`."""
-    alone = {_slot(letter.record.at): True for letter in batch.dead_letters}
-    slots = {**{_slot(score.at): False for score in batch.scores}, **alone}
+    alone = dict.fromkeys(_slots(letter.record.at for letter in batch.dead_letters), True)
+    slots = dict.fromkeys(_slots(score.at for score in batch.scores), False) | alone
     return {"slot": sorted(slots), "alone": [slots[slot] for slot in sorted(slots)]}
 
 
-def _slot(at: Coordinates) -> int:
-    return zlib.crc32(f"{at.cluster}/{at.topic}/{at.partition}".encode()) % _LOCK_SLOTS
+def _slots(places: Iterable[Coordinates]) -> set[int]:
+    partitions = {(at.cluster, at.topic, at.partition) for at in places}
+    return {
+        zlib.crc32(f"{cluster}/{topic}/{partition}".encode()) % _LOCK_SLOTS for cluster, topic, partition in partitions
+    }

@@ -10,9 +10,9 @@ import pytest
 
 from broker.publisher import Publisher, open_publisher
 from broker.topics import create_topics, inspect
-from consumer.hops import Parts
+from consumer.hops import Core, Parts
 from consumer.worker import Worker
-from inference.core import InferenceCore, open_core
+from inference.core import open_core
 from settings import Settings
 from sources.fetcher import open_fetcher
 from store.store import Store, open_store
@@ -46,7 +46,7 @@ class Running:
     def __init__(self, settings: Settings, worker: Worker, parts: Parts) -> None:
         self.settings = settings
         self.worker = worker
-        self.core: InferenceCore = parts.core
+        self.core: Core = parts.core
         self.store: Store = parts.store
         self.metrics: Metrics = parts.metrics
         self.publisher: Publisher = parts.publisher

@@ -14,9 +14,9 @@ from aiokafka.errors import CommitFailedError
 from torch import Tensor
 
 from broker.topics import inspect
+from consumer.hops import Core
 from consumer.watchdog import Stalled
 from consumer.worker import Worker
-from inference.core import InferenceCore
 from settings import Settings
 from tests.checkpoints import sample_images
 from tests.consumer.conftest import open_parts, running
@@ -34,7 +34,7 @@ IMAGE = next(iter(sample_images().values()))
 class Hanging:
     """A core whose callers wait for ever."""
 
-    def __init__(self, core: InferenceCore) -> None:
+    def __init__(self, core: Core) -> None:
         self.info = core.info
 
     async def score(self, *_: Any) -> None:
@@ -45,7 +45,7 @@ async def test_records_in_flight_that_nobody_decides_end_the_process(settings: S
     settings = settings.model_copy(update={"stall_timeout_s": 2.0})
     await publish(servers(settings), settings.kafka_topic, [(IMAGE, cloud_event("a"))])
     async with open_parts(settings) as parts:
-        stuck = replace(parts, core=cast(InferenceCore, Hanging(parts.core)))
+        stuck = replace(parts, core=cast(Core, Hanging(parts.core)))
         cluster = await inspect(settings, [settings.kafka_topic, settings.kafka_dlq_topic])
         with pytest.raises(BaseExceptionGroup) as caught:
             await asyncio.wait_for(Worker(settings, stuck, cluster).run(), 60)

@@ -73,7 +73,7 @@ async def test_decisions_look_up_indexes(many: Sql, records: int) -> None:
 
 async def test_inserting_looks_up_indexes(many: Sql) -> None:
     columns = rows.score_columns([score(number, f"e{number}") for number in range(500)])
-    used = await plan(many, SQL(queries.INSERT_SCORES), {**columns, "channel": "c"})
+    used = await plan(many, SQL(queries.INSERT_SCORES), {**columns, "asked": 500, "channel": "c"})
     assert ("scores", "scores_record") in used
     assert ("dead_letters", "dead_letters_event") in used
 

@@ -1,0 +1,54 @@
+"""A core that answers at once, for measuring everything around it."""
+
+import hashlib
+from collections.abc import Sequence
+
+from errors import Invalid
+from schemas.predictions import ClassProbability, ImageInfo, ModelInfo, Prediction, Timings
+
+VERSION = "instant-000000000001"
+_LABELS = tuple(f"class {number}" for number in range(1000))
+_TOP = tuple(
+    ClassProbability(class_id=number, label=_LABELS[number], probability=0.5 / (number + 1)) for number in range(5)
+)
+_TIMINGS = Timings(decode=0.0, queue=0.0, infer=0.0, total=0.0)
+
+
+class InstantCore:
+    """What the consumer asks of an InferenceCore. No picture is opened: answers are made up, their digests are real."""
+
+    def __init__(self) -> None:
+        self.info = ModelInfo(
+            model_version=VERSION,
+            name="instant",
+            weights="none",
+            weights_sha256="0" * 64,
+            preprocessing="none",
+            labels=_LABELS,
+            engine="instant",
+            precision="fp32",
+            device="cpu",
+        )
+
+    async def score_all(self, images: Sequence[bytes]) -> list[Prediction | Invalid]:
+        """One answer for each image, in order."""
+        return [self._prediction(image) for image in images]
+
+    def trouble(self) -> str | None:
+        """Never any."""
+        return None
+
+    def _prediction(self, image: bytes) -> Prediction:
+        return Prediction(
+            predicted_class=_TOP[0].class_id,
+            label=_TOP[0].label,
+            probability=_TOP[0].probability,
+            top=_TOP,
+            model_version=VERSION,
+            engine=self.info.engine,
+            precision=self.info.precision,
+            image=ImageInfo(
+                sha256=hashlib.sha256(image).hexdigest(), format="jpeg", width=640, height=480, bytes=len(image)
+            ),
+            timings_ms=_TIMINGS,
+        )
