@@ -6,14 +6,14 @@ A module of this room holds one `CASE` and is named in `bench/catalogue.py`:
 
     CASE = Case("overhead", "what the stream costs when the engine answers at once", run)
 
-    async def run(context: Context) -> AsyncGenerator[Result, None]:
+    async def run(context: Context) -> AsyncGenerator[Result | Skipped, None]:
         room = await (await context.ground()).room()    # settings of a new topic, group and schema; `publish` fills it
         ratio = await compare(ours, bare, context.repetitions)
         raw = ratio.raw("ours", "bare")
         yield Result("stream / bare aiokafka", "", "ratio", ratio.ratios, Goal(at_least=0.4), raw=raw)
 
 - `Case`, `Context`, `Result`, `Goal`: `bench/cases.py`. A case yields each `Result` as soon as it is known; it raises
-  `Skipped(reason)` for what cannot be measured here, and the report says so.
+  `Skipped(reason)` for what cannot be measured here (yields it for a part), and the report says so.
 - `compare(a, b, repetitions)`: `bench/rounds.py`. `a(n)` and `b(n)` are coroutine functions that take the number of the
   round and return a rate (more is better); they run A B B A A B ..., each warmed up once.
 - `context.images`: `bench/workload.py`; real JPEGs, no two alike. `fresh(image, n)` makes the same picture other bytes.

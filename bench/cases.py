@@ -13,7 +13,7 @@ from bench.workload import Workload
 from errors import CommandFailed
 from settings import Settings
 
-Unit = Literal["ratio", "ms", "s", "MB", "images/s", "records/s", "requests/s", "us", "images"]
+Unit = Literal["ratio", "ms", "s", "MB", "MiB", "images/s", "records/s", "requests/s", "us", "images"]
 
 
 class Skipped(CommandFailed):
@@ -136,6 +136,6 @@ class Case:
     name: str
     measures: str
     run: Callable[[Context], AsyncGenerator[Result | Skipped, None]]
-    """Yields results; yields a Skipped for a part that cannot be measured here, and raises it for the whole case."""
+    """Yields what it has measured; yields a Skipped for a part that cannot be measured here, or raises it for all."""
     by_engine: bool = True
     """Whether it is run once for each engine that was asked for; else once."""

@@ -74,6 +74,14 @@ class Child:
             return math.nan
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def resident_mib(self) -> float | None:
+        """What it has in memory now, where the system tells (Linux)."""
+        try:
+            lines = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii", errors="replace").splitlines()
+        except OSError:
+            return None
+        return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS:")), None)
+
     async def stop(self) -> None:
         """End it: politely, and after `STOP_S` for good."""
         self._signal(signal.SIGTERM)

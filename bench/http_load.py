@@ -6,7 +6,7 @@ It shares the machine with what it measures, so what it costs counts: `Load.clie
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -85,6 +85,8 @@ async def connect(url: str, content_type: str = "image/jpeg") -> AsyncIterator[C
         yield Connection(reader, writer, head)
     finally:
         writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
 
 
 async def load(url: str, bodies: Sequence[bytes], concurrency: int, content_type: str = "image/jpeg") -> Load:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 
-from bench.cases import Case, Context, Goal, Result
+from bench.cases import Case, Context, Goal, Result, Skipped
 from bench.children import Child
 from bench.http_load import Load, load
 from bench.rounds import compare
@@ -12,7 +12,7 @@ CONCURRENCY = 32
 GOALS = {"fp32": Goal(at_least=0.93), "bf16": Goal(at_least=0.85), "int8": Goal(at_least=0.75)}
 
 
-async def run(context: Context) -> AsyncGenerator[Result, None]:
+async def run(context: Context) -> AsyncGenerator[Result | Skipped, None]:
     """Two services take turns with the bare loop: ours, and one that only reads the body."""
     room = await (await context.ground()).room()
     child = await context.child("cli.main", "api", settings={**room, "port": 0})
@@ -55,7 +55,7 @@ class Service:
 
     async def rate(self, number: int, images: int) -> float:
         """Answers a second over so many new images."""
-        bodies = await asyncio.to_thread(self._workload.read, images, number)
+        bodies = await asyncio.to_thread(self._workload.take, images)
         self._child.resume()
         loaded = await load(self._url, bodies, self._concurrency)
         self._child.pause()

@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from bench.cases import Case, Context, Goal, Result
+from bench.cases import Case, Context, Goal, Result, Skipped
 from bench.children import Child
 from bench.ground import Ground, query
 from bench.rounds import compare
@@ -14,7 +14,7 @@ GOAL = {"int8": Goal(at_least=0.93)}
 _LOOK_S = 0.25
 
 
-async def run(context: Context) -> AsyncGenerator[Result, None]:
+async def run(context: Context) -> AsyncGenerator[Result | Skipped, None]:
     """The consumer holds still while its records are published and while the bare loop has its turn."""
     ground = await context.ground()
     room = await ground.room()
@@ -52,7 +52,7 @@ class Stream:
     async def rate(self, number: int) -> float:
         """Images a second from the first committed row to the last."""
         source = f"/bench/round-{number}"
-        images = await asyncio.to_thread(self._workload.read, self._images, number)
+        images = await asyncio.to_thread(self._workload.take, self._images)
         await self._ground.publish(self._room["kafka_topic"], images, source)
         before, begun = self._child.cpu_s(), time.time()
         self._child.resume()

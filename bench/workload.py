@@ -25,6 +25,8 @@ SIZES_KB = (
 )
 """Share of the images, and between which sizes they lie: a mean of about 110 KB, as photos on the web have."""
 _VERSION = 1
+_TAKEN = 1_000_000
+"""Above every number that a caller of `read` gives to a round."""
 _KB = 1000
 _BYTES_A_PIXEL = 0.3
 _NEAR_ENOUGH = 0.8, 1.25
@@ -38,6 +40,7 @@ class Workload:
         """`own`: a folder of the user's pictures, taken instead."""
         self._own = own
         self._seed = seed
+        self._taken = 0
         self.directory = own or directory / f"images-{_VERSION}-{seed}"
 
     def paths(self, count: int) -> list[Path]:
@@ -55,6 +58,11 @@ class Workload:
         """`count` encoded images, none alike, and none like those of another `round_number`."""
         images = [path.read_bytes() for path in self.paths(count)]
         return [fresh(images[n % len(images)], round_number * 1_000_000 + n) for n in range(count)]
+
+    def take(self, count: int) -> list[bytes]:
+        """The next `count`: none like any that was taken or read before."""
+        self._taken += 1
+        return self.read(count, _TAKEN + self._taken)
 
 
 def fresh(image: bytes, number: int) -> bytes:
