@@ -3,6 +3,7 @@
 import asyncio
 import math
 import os
+import re
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -117,7 +118,7 @@ async def start(
     """`python -m MODULE ARGUMENTS` with `settings` as SCORER_ variables; its stderr becomes a file in `directory`."""
     name = " ".join((module, *arguments[:1]))
     with (
-        NamedTemporaryFile(dir=directory, prefix=f"{name.replace(' ', '-')}-", suffix=".log", delete=False) as log,
+        NamedTemporaryFile(dir=directory, prefix=re.sub(r"[^\w.]+", "-", name), suffix=".log", delete=False) as log,
         guard([sys.executable, "-m", module, *arguments], signal.SIGKILL, None) as guarded,
     ):
         process = await asyncio.create_subprocess_exec(
