@@ -5,6 +5,8 @@
 
 import logging
 import sys
+from bisect import bisect_left
+from collections.abc import Sequence
 from typing import Literal
 
 import structlog
@@ -71,6 +73,22 @@ def configure_logging(settings: LogSettings) -> None:
     )
 
 
+class BatchHistogram(Histogram):
+    """A histogram that takes many observations at the cost of one."""
+
+    def observe_all(self, values: Sequence[float]) -> None:
+        """Like `observe` for each of them."""
+        if not values:
+            return
+        counts = [0] * len(self._upper_bounds)
+        for value in values:
+            counts[bisect_left(self._upper_bounds, value)] += 1
+        self._sum.inc(sum(values))
+        for bucket, count in zip(self._buckets, counts, strict=True):
+            if count:
+                bucket.inc(count)
+
+
 class Metrics:
     """Every metric that the project exports, over one registry."""
 
@@ -85,8 +103,8 @@ class Metrics:
         def gauge(name: str, text: str, *labels: str) -> Gauge:
             return Gauge(name, text, labels, registry=registry)
 
-        def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-            return Histogram(name, text, labels, registry=registry, buckets=buckets)
+        def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> BatchHistogram:
+            return BatchHistogram(name, text, labels, registry=registry, buckets=buckets)
 
         # consumer
         self.records = counter("scorer_records", "Records decided, by outcome", "outcome")
@@ -106,10 +124,11 @@ class Metrics:
         self.batch_size = histogram("scorer_inference_batch_size", "Images in one forward pass", SIZES)
         self.inference_seconds = histogram("scorer_inference_seconds", "Seconds of one forward pass", FAST_S)
         self.queue_seconds = histogram(
-            "scorer_queue_seconds", "Seconds from decoded to forward pass", FAST_S, "priority"
+            "scorer_queue_seconds", "Seconds of waiting, for a decode thread and for the device", FAST_S, "priority"
         )
         self.queue_depth = gauge("scorer_queue_depth", "Images waiting in the core", "priority")
         self.decode_seconds = histogram("scorer_decode_seconds", "Seconds to decode and preprocess one image", FAST_S)
+        self.result_cache = counter("scorer_result_cache", "Images by whether their bytes were known", "result")
         self.refused = counter("scorer_refused", "Work refused, by reason", "reason")
         self.top1 = histogram("scorer_top1_probability", "Probability of the best class", PROBABILITIES)
         self.model_info = gauge(
