@@ -97,8 +97,8 @@ def probe(data: bytes, limits: Limits) -> Probe:
     return Probe(data, format_, file)
 
 
-def decode(image: Probe) -> tuple[Image.Image, ImageInfo]:
-    """The upright RGB picture and its facts. Raises InvalidImage."""
+def decode(image: Probe, sha256: str | None = None) -> tuple[Image.Image, ImageInfo]:
+    """The upright RGB picture and its facts; `sha256` where it is known already. Raises InvalidImage."""
     try:
         picture = _jpeg(image) or _rgb(image.file)
         turn = UPRIGHT.get(_orientation(image.file))
@@ -108,7 +108,7 @@ def decode(image: Probe) -> tuple[Image.Image, ImageInfo]:
     except Exception as error:
         raise InvalidImage(f"the {image.format.upper()} cannot be decoded: {_line(error)}") from error
     info = ImageInfo(
-        sha256=hashlib.sha256(image.data).hexdigest(),
+        sha256=sha256 or hashlib.sha256(image.data).hexdigest(),
         format=image.format,
         width=upright.width,
         height=upright.height,
