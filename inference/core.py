@@ -15,6 +15,7 @@ from inference.engine import Engine
 from inference.model import load_model
 from inference.places import Priority
 from inference.preprocess import Preprocessing
+from inference.reading import reader
 from inference.torch_engine import TorchEngine
 from schemas.predictions import ClassProbability, ModelInfo, Prediction, Timings
 from settings import InferenceSettings
@@ -117,7 +118,7 @@ async def run_core(
     policy = BatchPolicy(max_batch=settings.max_batch, places=max(64, 4 * settings.max_batch))
     begun = time.perf_counter()
     batcher = Batcher(engine, policy, metrics, probe)
-    pool = DecodePool(settings, preprocessing, metrics)
+    pool = DecodePool(settings, preprocessing, reader(settings.decode, info.precision), metrics)
     try:
         async with batcher.running():
             metrics.model_info.labels(info.model_version, info.engine, info.precision, info.device, info.weights).set(1)

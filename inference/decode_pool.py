@@ -13,9 +13,10 @@ from torch import Tensor
 
 from errors import Overloaded
 from inference.cores import usable_cores
-from inference.decode import Limits, decode, probe
+from inference.decode import Limits, probe
 from inference.places import Priority
 from inference.preprocess import Preprocessing
+from inference.reading import Read
 from schemas.predictions import ImageInfo
 from settings import InferenceSettings
 from telemetry import Metrics
@@ -36,11 +37,12 @@ class Decoded:
 class DecodePool:
     """One thread a core. Lives on one event loop."""
 
-    def __init__(self, settings: InferenceSettings, preprocessing: Preprocessing, metrics: Metrics) -> None:
+    def __init__(self, settings: InferenceSettings, preprocessing: Preprocessing, read: Read, metrics: Metrics) -> None:
         self._workers = usable_cores()
         self._executor = ThreadPoolExecutor(self._workers, thread_name_prefix="decode")
         self._limits = Limits(settings.max_image_bytes, settings.max_image_pixels)
         self._budget = PixelBudget(2 * settings.max_image_pixels)
+        self._read = read
         self._preprocessing = preprocessing
         self._metrics = metrics
         self._loop = asyncio.get_running_loop()
@@ -106,8 +108,7 @@ class DecodePool:
         begun = time.perf_counter()
         image = probe(data, self._limits)
         with self._budget.hold(image.pixels):
-            picture, facts = decode(image)
-            pixels = self._preprocessing.pixels(picture)
+            pixels, facts = self._read(image, self._preprocessing, None)
         seconds = time.perf_counter() - begun
         self._metrics.decode_seconds.observe(seconds)
         return Decoded(pixels, facts, seconds)
