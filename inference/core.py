@@ -20,6 +20,7 @@ from inference.line import Line
 from inference.model import load_model
 from inference.places import Places
 from inference.preprocess import Preprocessing
+from inference.reading import reader
 from inference.result_cache import ResultCache
 from inference.results import Results
 from inference.threads import died, serving
@@ -56,7 +57,8 @@ class InferenceCore:
         self._line = Line(ahead=2 * settings.max_batch)
         cache = ResultCache(settings.cache_entries)
         self._results = Results(info, cache, self._line, metrics)
-        self._decoder = Decoder(settings, preprocessing, self._line, self._results)
+        read = reader(settings.decode, info.precision)
+        self._decoder = Decoder(settings, preprocessing, read, self._line, self._results)
         probe = torch.full((3, preprocessing.crop, preprocessing.crop), 127, dtype=torch.uint8)
         self._isolation = Isolation(engine, probe, metrics)
         policy = BatchPolicy(max_batch=settings.max_batch, top_k=settings.top_k)

@@ -8,9 +8,10 @@ import time
 from contextlib import suppress
 
 from inference.cores import usable_cores
-from inference.decode import Limits, decode, probe
+from inference.decode import Limits, probe
 from inference.line import Line
 from inference.preprocess import Preprocessing
+from inference.reading import Read
 from inference.results import Results
 from inference.threads import died
 from inference.works import Priority, Work
@@ -24,11 +25,14 @@ do, and do not slow a forward pass down whose threads wait for each other."""
 class Decoder:
     """What a decode thread does with an image, by class: `serve` until the line is closed."""
 
-    def __init__(self, settings: InferenceSettings, preprocessing: Preprocessing, line: Line, results: Results) -> None:
+    def __init__(
+        self, settings: InferenceSettings, preprocessing: Preprocessing, read: Read, line: Line, results: Results
+    ) -> None:
         self.threads = usable_cores()
         """Of each class."""
         self._limits = Limits(settings.max_image_bytes, settings.max_image_pixels)
         self._budget = PixelBudget(2 * settings.max_image_pixels)
+        self._read = read
         self._preprocessing = preprocessing
         self._line = line
         self._results = results
@@ -64,8 +68,7 @@ class Decoder:
         image = probe(data, self._limits)
         self._budget.take(image.pixels)
         try:
-            picture, work.facts = decode(image, digest)
-            work.pixels = self._preprocessing.pixels(picture)
+            work.pixels, work.facts = self._read(image, self._preprocessing, digest)
         finally:
             self._budget.give(image.pixels)
         work.image = b""

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from errors import EngineRejected
 from inference.engine import Engine
+from inference.preprocess import stack
 from telemetry import Metrics, logger
 
 log = logger("inference")
@@ -95,7 +96,7 @@ class Isolation:
 
     def _forward(self, images: Sequence[Tensor]) -> Tensor:
         with self._metrics.inference_seconds.time():
-            rows = self.engine.predict(torch.stack(list(images)))
+            rows = self.engine.predict(stack(images))
         self._metrics.batch_size.observe(len(images))
         if rows.ndim != 2 or len(rows) != len(images):
             raise RuntimeError(f"the engine answered {tuple(rows.shape)} for {len(images)} images")
