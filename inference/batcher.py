@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from errors import UsageError
+from inference.cores import usable_cores
 from inference.cost import Cost
 from inference.isolation import Isolation, NotFinite, Outcomes
 from inference.line import Line, Queues
@@ -65,6 +66,7 @@ class Batcher:
         self._metrics = metrics
         self._cost = Cost()
         self._decode_s = 0.0
+        """Seconds an image with all decode threads at work."""
         self._in_hand: list[Work] = []
         self._begun = 0.0
         self._stream_served = float("-inf")
@@ -128,7 +130,8 @@ class Batcher:
         scored = len(found.rows)
         if not found.failures:
             self._cost.observe(scored, took_s)
-        self._decode_s += 0.1 * (sum(work.decode_s for work in works) / len(works) - self._decode_s)
+        decode_s = sum(work.decode_s for work in works) / len(works) / usable_cores()
+        self._decode_s += 0.1 * (decode_s - self._decode_s)
         priority = works[0].priority
         self._metrics.queue_seconds.labels(priority).observe_all(
             [begun - work.waiters[0].since - work.decode_s for work in works]
