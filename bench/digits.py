@@ -10,9 +10,9 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.models import resnet50
 
-from inference.decode import Limits
 from inference.preprocess import Preprocessing
 from inference.quantization import Sample, sample
+from settings import InferenceSettings
 
 PREPROCESSING = Preprocessing(resize=64, crop=64)
 CLASSES = 10
@@ -40,13 +40,13 @@ def digits(seed: int) -> tuple[Part, Part]:
     from sklearn.datasets import load_digits
 
     found = load_digits()
-    limits = Limits(1 << 20, 1 << 20)
+    settings = InferenceSettings()
     samples = []
     for grey in found.images:
         small = Image.fromarray((255 - grey * 15.9).astype(np.uint8))
         encoded = io.BytesIO()
         small.resize((80, 80), Image.Resampling.BICUBIC).convert("RGB").save(encoded, "PNG")
-        samples.append(sample(encoded.getvalue(), PREPROCESSING, limits))
+        samples.append(sample(encoded.getvalue(), PREPROCESSING, settings))
     order = np.random.default_rng(seed).permutation(len(samples))
     classes = torch.from_numpy(found.target[order])
     shuffled = [samples[index] for index in order]
