@@ -20,12 +20,12 @@ import torch
 from torch import Tensor
 
 from bench.workload import Workload
+from inference.choice import open_engine
 from inference.cores import usable_cores
 from inference.decode import Limits, decode, probe
 from inference.engine import Engine
 from inference.model import load_model
 from inference.preprocess import Preprocessing
-from inference.torch_engine import TorchEngine
 from settings import InferenceSettings, load
 
 AHEAD = 2
@@ -37,7 +37,7 @@ Decode = Callable[[bytes], Tensor]
 def main(arguments: Sequence[str]) -> None:
     settings = load()
     model = load_model(settings)
-    engine: Engine = TorchEngine(model, settings)
+    engine = open_engine(model, settings)
     workload = Workload(settings.cache_dir / "bench", int(arguments[0]), Path(arguments[1]) if arguments[1:] else None)
     decode_one = decoder(settings, model.preprocessing)
     loops = {"overlapped": overlapped, "serial": serial}
