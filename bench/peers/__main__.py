@@ -1,0 +1,47 @@
+"""`python -m bench.peers`: the peers' case alone, or parts of it."""
+
+import argparse
+import asyncio
+import json
+from pathlib import Path
+
+from bench.cases import Options
+from bench.peers.case import PARTS, Selection, case
+from bench.peers.catalogue import CONSUMERS, MLSERVER_KAFKA, SERVICES
+from bench.report import as_json, cells
+from bench.run import Outcome, measure
+from settings import load
+from telemetry import configure_logging
+
+NAMES = [peer.name for peer in (*SERVICES, *CONSUMERS, MLSERVER_KAFKA)]
+
+
+def main() -> None:
+    """Print each row as soon as it is known; the table as JSON in the end."""
+    parser = argparse.ArgumentParser(prog="python -m bench.peers", description=__doc__)
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=[])
+    parser.add_argument("--only", nargs="+", choices=NAMES, default=[], metavar="PEER", help=", ".join(NAMES))
+    parser.add_argument("--seconds", type=float, default=5.0, help="about how long each turn takes")
+    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="the least that shows that it works")
+    parser.add_argument("--images", type=Path, help="a folder of your own pictures")
+    parser.add_argument("--json", type=Path, help="write everything to this file")
+    given = parser.parse_args()
+    options = Options(given.repetitions, given.seconds, quick=given.quick, images=given.images)
+    outcomes = asyncio.run(_measure(Selection(tuple(given.parts), tuple(given.only)), options))
+    if given.json:
+        given.json.write_text(json.dumps(as_json(outcomes, options, load().weights), indent=1), encoding="utf-8")
+
+
+async def _measure(selection: Selection, options: Options) -> list[Outcome]:
+    settings = load()
+    configure_logging(settings.model_copy(update={"log_level": "warning"}))
+    outcomes = []
+    async for outcome in measure([case(selection)], [settings], options):
+        print("  ".join(cell.ljust(8) for cell in cells(outcome)[1:]), flush=True)
+        outcomes.append(outcome)
+    return outcomes
+
+
+if __name__ == "__main__":
+    main()

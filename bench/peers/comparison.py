@@ -1,0 +1,89 @@
+"""From what the services did to rows: each by itself, ours over each peer, and ours over naive against bare loops."""
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from bench.bare import Bare
+from bench.cases import Goal, Result
+from bench.peers.catalogue import NAIVE
+from bench.peers.contender import Contender
+
+AGAINST_NAIVE = 32
+GOAL = Goal(at_least=0.8)
+AHEAD = Goal(at_least=1.0)
+
+
+@dataclass(slots=True)
+class Floor:
+    """What a service adds nothing to: its engine in a bare loop; images a second, one a round."""
+
+    loop: Bare
+    rates: list[float] = field(default_factory=list)
+
+    async def turn(self, images: int) -> None:
+        """One round."""
+        self.rates.append(await self.loop.rate(images))
+
+
+def compared(
+    contenders: Mapping[str, Contender],
+    floors: Mapping[str, Floor],
+    concurrencies: Sequence[int],
+    versions: Mapping[str, str],
+) -> Iterator[Result]:
+    """All rows of the part."""
+    yield from _table(contenders.values(), concurrencies, versions)
+    yield from _ratios(contenders, concurrencies)
+    yield from _against_naive(
+        contenders, floors, AGAINST_NAIVE if AGAINST_NAIVE in concurrencies else concurrencies[-1]
+    )
+
+
+def _table(
+    contenders: Iterable[Contender], concurrencies: Sequence[int], versions: Mapping[str, str]
+) -> Iterator[Result]:
+    """What each did by itself."""
+    for one in contenders:
+        for concurrency in concurrencies:
+            at = f"{one.name} at {concurrency}"
+            yield Result(at, one.engine, "requests/s", one.rates(concurrency), note=versions.get(one.service.name, ""))
+            yield Result(f"{at}, p50", one.engine, "ms", one.percentiles_ms(concurrency, 0.5))
+            yield Result(f"{at}, p99", one.engine, "ms", one.percentiles_ms(concurrency, 0.99))
+        yield Result(f"{one.name}, memory at rest", one.engine, "MB", (one.resting_mb,))
+        yield Result(f"{one.name}, memory", one.engine, "MB", tuple(one.busy_mb))
+
+
+def _ratios(contenders: Mapping[str, Contender], concurrencies: Sequence[int]) -> Iterator[Result]:
+    """Ours at a peer's own arithmetic, and ours as it comes, over each peer."""
+    ours = [one for one in contenders.values() if one.is_ours]
+    for mine, peer in itertools.product(ours, (one for one in contenders.values() if not one.is_ours)):
+        same = mine.engine.split()[1] == peer.service.precision
+        if not same and mine is not ours[min(1, len(ours) - 1)]:
+            continue
+        for concurrency in concurrencies:
+            name = f"{mine.name} / {peer.name} at {concurrency}"
+            yield Result(name, mine.engine, "ratio", _over(mine.rates(concurrency), peer.rates(concurrency)), AHEAD)
+            times = (one.percentiles_ms(concurrency, 0.99) for one in (peer, mine))
+            yield Result(f"{name}, p99 theirs / ours", mine.engine, "ratio", _over(*times), AHEAD)
+
+
+def _against_naive(
+    contenders: Mapping[str, Contender], floors: Mapping[str, Floor], concurrency: int
+) -> Iterator[Result]:
+    """How much of the engines' own ratio is left between the two services."""
+    naive = contenders.get(NAIVE.name)
+    if naive is None:
+        return
+    for name, one in contenders.items():
+        if one.is_ours:
+            services = _over(one.rates(concurrency), naive.rates(concurrency))
+            engines = _over(floors[name].rates, floors[NAIVE.name].rates)
+            goal = GOAL if one.engine.split()[1] in {"bf16", "int8"} else None
+            raw = {"services": services, "bare loops": engines}
+            what = f"({name} / naive at {concurrency}) / bare"
+            yield Result(what, one.engine, "ratio", _over(services, engines), goal, raw=raw)
+
+
+def _over(a: Iterable[float], b: Iterable[float]) -> tuple[float, ...]:
+    return tuple(one / other for one, other in zip(a, b, strict=True))

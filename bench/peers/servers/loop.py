@@ -1,0 +1,40 @@
+"""The naive service without the service: decode and forward pass of one image after the other.
+
+`python -m bench.peers.servers.loop WEIGHTS FOLDER`. It is asked as `bench/bare_loop.py` is:
+`serial N` on stdin runs over N files of FOLDER and answers with a line of JSON.
+"""
+
+import itertools
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from bench.peers.servers.model import Classifier
+
+
+def main(weights: str, folder: Path) -> None:
+    """Says what it is once it is ready."""
+    os.environ["PEER_WEIGHTS"] = weights
+    classifier = Classifier()
+    say({"engine": "torch", "precision": "fp32", "device": "cpu"})
+    for line in sys.stdin:
+        count = int(line.split()[1])
+        paths = [path for path in sorted(folder.iterdir()) if path.is_file()][:count]
+        images = itertools.islice(itertools.cycle([path.read_bytes() for path in paths]), count)
+        begun = time.perf_counter()
+        for image in images:
+            classifier.predict(classifier.decode(image).unsqueeze(0))
+        seconds = time.perf_counter() - begun
+        say({"seconds": seconds, "rate": count / seconds})
+
+
+def say(answer: dict[str, object]) -> None:
+    """One line to whoever asks."""
+    sys.stdout.write(f"{json.dumps(answer)}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))
