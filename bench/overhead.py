@@ -5,6 +5,7 @@ A real broker, a real database, every index; only the core is a stand-in that an
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import statistics
@@ -143,6 +144,7 @@ def _empty_schema(ground: _Ground, name: str) -> Iterator[str]:
 
 async def _bare(ground: _Ground, load: Load, name: str) -> Run:
     with _empty_schema(ground, name) as url:
+        _freeze()
         before = _cpu_s(ground.pids)
         begun, ended = await run_bare_stream(Bare(ground.servers, ground.settings.kafka_topic, name, url), load.records)
         cpu = _cpu_us(before, _cpu_s(ground.pids), load.records)
@@ -161,6 +163,7 @@ async def _stream(ground: _Ground, load: Load, name: str) -> Run:
             fetcher = await stack.enter_async_context(open_fetcher(settings))
             parts = Parts(InstantCore(), store, publisher, fetcher, metrics)
             worker = Worker(settings, parts, await inspect(settings, [settings.kafka_topic, settings.kafka_dlq_topic]))
+            _freeze()
             before = _cpu_s(ground.pids)
             async with asyncio.TaskGroup() as tasks:
                 work = tasks.create_task(worker.run())
@@ -174,6 +177,12 @@ async def _stream(ground: _Ground, load: Load, name: str) -> Run:
     hops = {hop: _sample(metrics, "scorer_batch_seconds_sum", hop=hop) / load.records * 1e6 for hop in _HOPS}
     batches = int(_sample(metrics, "scorer_batch_records_count"))
     return Run(load.records / (ended - begun), cpu, hops, batches)
+
+
+def _freeze() -> None:
+    """As our processes do once they are loaded: see `cli/roles.py`."""
+    gc.collect()
+    gc.freeze()
 
 
 async def _reaches(metrics: Metrics, value: float, name: str, **labels: str) -> None:
