@@ -20,13 +20,15 @@ import torch
 from torch import Tensor
 
 from bench.workload import Workload
+from errors import UsageError
+from inference.choice import open_engine
 from inference.cores import usable_cores
 from inference.decode import Limits, decode, probe
 from inference.engine import Engine
 from inference.model import load_model
 from inference.preprocess import Preprocessing
-from inference.torch_engine import TorchEngine
 from settings import InferenceSettings, load
+from telemetry import configure_logging
 
 AHEAD = 2
 """Batches that are decoded, or being decoded, ahead of the engine."""
@@ -36,8 +38,9 @@ Decode = Callable[[bytes], Tensor]
 
 def main(arguments: Sequence[str]) -> None:
     settings = load()
+    configure_logging(settings)
     model = load_model(settings)
-    engine: Engine = TorchEngine(model, settings)
+    engine = open_engine(model, settings)
     workload = Workload(settings.cache_dir / "bench", int(arguments[0]), Path(arguments[1]) if arguments[1:] else None)
     decode_one = decoder(settings, model.preprocessing)
     loops = {"overlapped": overlapped, "serial": serial}
@@ -104,5 +107,13 @@ def say(answer: dict[str, object]) -> None:
     sys.stdout.flush()
 
 
+def _wrong_usage(error: UsageError) -> int:
+    sys.stderr.write(f"{error}\n")
+    return 2
+
+
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except UsageError as error:
+        sys.exit(_wrong_usage(error))
