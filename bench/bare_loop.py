@@ -49,8 +49,10 @@ def main(arguments: Sequence[str]) -> None:
     for number, line in enumerate(sys.stdin, 1):
         loop, count = line.split()
         images = workload.read(int(count), number)
+        cpu_s = time.process_time()
         seconds, timed = loops[loop](images, decode_one, engine, settings.max_batch)
-        say({"seconds": seconds, "rate": timed / seconds})
+        cpu_us = 1e6 * (time.process_time() - cpu_s) / len(images)
+        say({"seconds": seconds, "rate": timed / seconds, "cpu_us": cpu_us})
 
 
 def decoder(settings: InferenceSettings, preprocessing: Preprocessing) -> Decode:

@@ -35,11 +35,15 @@ def test_a_quick_run_measures_and_writes_all_of_it(settings: dict[str, Any], tmp
     assert ratio["min"] <= ratio["median"] <= ratio["max"]
     assert ratio["median"] == pytest.approx(ratio["raw"]["stream"][0] / ratio["raw"]["bare loop"][0])
     assert {"stream", "bare loop", "bare loop, serial"} < set(rows)
+    assert 0 < rows["CPU an image, bare loop / stream"]["median"] < 10
     assert {"processor", "cores", "memory_mb", "python", "versions", "cuda"} <= set(report["machine"])
     assert report["weights"] == "untrained"
     assert report["options"]["seed"] == 1
     assert [line.split("\t")[1] for line in done.lines] == [row["name"] for row in report["results"]]
-    assert list(json.loads((tmp_path / "baseline.json").read_text())) == ["torch fp32: stream / bare loop"]
+    assert list(json.loads((tmp_path / "baseline.json").read_text())) == [
+        "torch fp32: CPU an image, bare loop / stream",
+        "torch fp32: stream / bare loop",
+    ]
     assert not list((tmp_path / "data" / "bench").iterdir())
 
 
