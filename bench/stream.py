@@ -31,7 +31,7 @@ async def run(context: Context) -> AsyncGenerator[Result | Skipped, None]:
 
     ratio = await compare(ours.rate, floor, context.repetitions, warm_up=not context.quick)
     goal = GOAL.get(bare.engine.split()[1], Goal(at_least=0.97))
-    raw = ratio.raw("stream", "bare loop")
+    raw = ratio.raw("stream", "bare loop") | {"commits": tuple(ours.commits[-context.repetitions :])}
     yield Result("stream / bare loop", bare.engine, "ratio", ratio.ratios, goal, raw=raw)
     yield cpu_ratio("stream", bare, ours.cpu_us, context.repetitions)
     yield Result("stream", bare.engine, "images/s", ratio.a, note=f"{images} images a round")
@@ -48,6 +48,8 @@ class Stream:
         self._ground = ground
         self._room = room
         self._child = child
+        self.commits: list[float] = []
+        """Transactions of each round: few of them make its rate uncertain."""
         self.cpu_us: list[float] = []
         """CPU time of the consumer for an image, microseconds, each round."""
 
@@ -69,6 +71,7 @@ class Stream:
             "GROUP BY 1 ORDER BY 1",
             source,
         )
+        self.commits.append(len(commits))
         return between_commits(commits) or len(images) / (commits[-1][0] - begun)
 
 

@@ -45,17 +45,3 @@ def test_a_quick_run_measures_and_writes_all_of_it(settings: dict[str, Any], tmp
         "torch fp32: stream / bare loop",
     ]
     assert not list((tmp_path / "data" / "bench").iterdir())
-
-
-@pytest.mark.parametrize(
-    ("arguments", "complaint"),
-    [
-        (["nonsense"], "no case nonsense: there are stream, predict"),
-        (["--engine", "torch:fp32,abacus"], "cannot read 'abacus'"),
-        (["--engine", "torch:fp7"], "cannot read 'torch:fp7'"),
-    ],
-)
-def test_a_wrong_choice_is_named_before_anything_is_started(arguments: list[str], complaint: str) -> None:
-    done = run("bench", *arguments)
-    assert done.code == 2
-    assert complaint in done.err
