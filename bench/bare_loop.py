@@ -16,17 +16,17 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from bench.workload import Workload
 from errors import UsageError
 from inference.choice import open_engine
 from inference.cores import usable_cores
-from inference.decode import Limits, decode, probe
+from inference.decode import Limits, probe
 from inference.engine import Engine
 from inference.model import load_model
-from inference.preprocess import Preprocessing
+from inference.preprocess import Preprocessing, stack
+from inference.reading import reader
 from settings import InferenceSettings, load
 from telemetry import configure_logging
 
@@ -42,9 +42,9 @@ def main(arguments: Sequence[str]) -> None:
     model = load_model(settings)
     engine = open_engine(model, settings)
     workload = Workload(settings.cache_dir / "bench", int(arguments[0]), Path(arguments[1]) if arguments[1:] else None)
-    decode_one = decoder(settings, model.preprocessing)
+    decode_one = decoder(settings, model.preprocessing, engine.precision)
     loops = {"overlapped": overlapped, "serial": serial}
-    loops["serial"](workload.read(2 * settings.max_batch), decode_one, engine, settings.max_batch)
+    loops["serial"](workload.read(settings.max_batch), decode_one, engine, settings.max_batch)
     say({"engine": engine.name, "precision": engine.precision, "device": engine.device})
     for number, line in enumerate(sys.stdin, 1):
         loop, count = line.split()
@@ -55,13 +55,13 @@ def main(arguments: Sequence[str]) -> None:
         say({"seconds": seconds, "rate": timed / seconds, "cpu_us": cpu_us})
 
 
-def decoder(settings: InferenceSettings, preprocessing: Preprocessing) -> Decode:
+def decoder(settings: InferenceSettings, preprocessing: Preprocessing, precision: str) -> Decode:
     """What a thread of the decode pool does with one image."""
-    limits = Limits(settings.max_image_bytes, settings.max_image_pixels)
+    limits, read = Limits(settings.max_image_bytes, settings.max_image_pixels), reader(settings.decode, precision)
 
     def decode_one(data: bytes) -> Tensor:
-        picture, _ = decode(probe(data, limits))
-        return preprocessing.pixels(picture)
+        pixels, _ = read(probe(data, limits), preprocessing, None)
+        return pixels
 
     return decode_one
 
@@ -94,7 +94,7 @@ def serial(images: Sequence[bytes], decode_one: Decode, engine: Engine, batch: i
 def _timed(batches: Iterator[list[Tensor]], engine: Engine) -> tuple[float, int]:
     begun, timed = time.perf_counter(), 0
     for number, pixels in enumerate(batches):
-        engine.predict(torch.stack(pixels))
+        engine.predict(stack(pixels))
         if number == 0:
             first, alone = time.perf_counter(), len(pixels)
         else:

@@ -118,6 +118,18 @@ class Context:
         arguments = (str(self._run.options.seed), *([str(own)] if own else []))
         return await Bare.ready(await self.child("bench.bare_loop", *arguments, settings=settings))
 
+    async def beside_bare(self, *arguments: str, settings: Mapping[str, object]) -> tuple[Child, Bare]:
+        """A command of ours, started, and the bare loop, ready.
+
+        At once; but one after the other where the engine is still to be chosen: both would measure, and disturb each
+        other.
+        """
+        if self.settings.engine == "auto":
+            bare = await self.bare()
+            return await self.child("cli.main", *arguments, settings=settings), bare
+        child = await self.child("cli.main", *arguments, settings=settings)
+        return child, await self.bare()
+
     async def __aenter__(self) -> Self:
         return self
 

@@ -16,8 +16,7 @@ GOALS = {"fp32": Goal(at_least=0.93), "bf16": Goal(at_least=0.85), "int8": Goal(
 async def run(context: Context) -> AsyncGenerator[Result | Skipped, None]:
     """Two services take turns with the bare loop: ours, and one that only reads the body."""
     room = await (await context.ground()).room()
-    bare = await context.bare()
-    child = await context.child("cli.main", "api", settings={**room, "port": 0})
+    child, bare = await context.beside_bare("api", settings={**room, "port": 0})
     hollow = await context.child("bench.hollow")
     service = Service(context, child, f"{await child.line('http://')}/predict")
     nothing = Service(context, hollow, await hollow.line("http://"))

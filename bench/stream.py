@@ -19,8 +19,7 @@ async def run(context: Context) -> AsyncGenerator[Result | Skipped, None]:
     """The consumer holds still while its records are published and while the bare loop has its turn."""
     ground = await context.ground()
     room = await ground.room()
-    bare = await context.bare()
-    child = await context.child("cli.main", "consumer", settings={**room, "health_port": 0})
+    child, bare = await context.beside_bare("consumer", settings={**room, "health_port": 0})
     await child.line("http://")
     child.pause()
     images = await bare.how_many(context.seconds, quick=context.quick)

@@ -21,9 +21,11 @@ def settings(kafka: str, database_url: str, tmp_path: Path) -> dict[str, Any]:
         "engine": "torch",
         "precision": "fp32",
         "preprocessing": SMALL,
+        "max_batch": 8,
     }
 
 
+@pytest.mark.timeout(240)
 def test_a_quick_run_measures_and_writes_all_of_it(settings: dict[str, Any], tmp_path: Path) -> None:
     found = tmp_path / "found.json"
     done = run("bench", "stream", "--quick", "--json", found, "--keep", tmp_path / "baseline.json", **settings)
