@@ -28,6 +28,7 @@ class Tree:
 
     def __init__(self, name: str, process: asyncio.subprocess.Process, log: Path) -> None:
         self.name = name
+        self.pid = process.pid
         self._process = process
         self._log = log
 
@@ -87,16 +88,16 @@ class Tree:
 
     def memory_mb(self) -> float:
         """Resident memory of all its processes; what several of them share counts once (PSS)."""
-        return sum(_pss_kb(pid) for pid in family(self._process.pid)) / 1024
+        return sum(_pss_kb(pid) for pid in family(self.pid)) / 1024
 
     def _signal(self, number: signal.Signals) -> None:
         # The group and the children: a peer may move its workers to groups of their own.
         if self._process.returncode is None:
-            for pid in family(self._process.pid):
+            for pid in family(self.pid):
                 with suppress(ProcessLookupError):
                     os.kill(pid, number)
         with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, number)
+            os.killpg(self.pid, number)
 
     def _log_end(self) -> str:
         lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()

@@ -1,0 +1,34 @@
+"""Runs one case by itself, for `python -m bench.CASE`: each row as soon as it is known, all as JSON in the end."""
+
+import asyncio
+import json
+import signal
+from pathlib import Path
+
+from bench.cases import Case, Options
+from bench.report import as_json, cells
+from bench.run import Outcome, measure
+from settings import Settings, load
+from telemetry import configure_logging
+
+
+def run_alone(case: Case, options: Options, output: Path | None) -> None:
+    """`output`: the file that gets the JSON. Blocks until all is measured."""
+    settings = load()
+    configure_logging(settings.model_copy(update={"log_level": "warning"}))
+    outcomes = asyncio.run(_measure(case, settings, options))
+    if output:
+        output.write_text(json.dumps(as_json(outcomes, options, settings.weights), indent=1), encoding="utf-8")
+
+
+async def _measure(case: Case, settings: Settings, options: Options) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    task = asyncio.current_task()
+    assert task is not None
+    # Ended from outside, it still ends what it has started.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    async for outcome in measure([case], [settings], options):
+        _, what, *rest = cells(outcome)
+        print(f"{what:<44} {' '.join(f'{cell:>11}' for cell in rest)}".rstrip(), flush=True)
+        outcomes.append(outcome)
+    return outcomes
