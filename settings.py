@@ -127,24 +127,29 @@ class StoreSettings(_Room):
         return url
 
 
-class LifeSettings(_Room):
-    """Start, stop, files and memory of a process."""
+class FileSettings(_Room):
+    """Folders of our own."""
+
+    data_dir: Path = Field(default_factory=lambda: user_data_path("streamscorer"))
+    """Where calibrations are kept, and the data of the embedded broker and database."""
+    cache_dir: Path = Field(default_factory=lambda: user_cache_path("streamscorer"))
+    """Where what can be made again is kept: fetched jars, converted networks, the measured choice of an engine."""
+
+
+class LifeSettings(FileSettings):
+    """Start, stop and memory of a process."""
 
     start_timeout_s: PositiveFloat = 60.0
     """How long a start waits for Kafka and PostgreSQL before it gives up with exit 4."""
     drain_timeout_s: PositiveFloat = 30.0
     """How long a stop may take to finish and commit what is in flight."""
-    data_dir: Path = Field(default_factory=lambda: user_data_path("streamscorer"))
-    """Where the embedded broker and database keep their data."""
-    cache_dir: Path = Field(default_factory=lambda: user_cache_path("streamscorer"))
-    """Where fetched jars are kept."""
     maven_mirror: str | None = None
     """Address of a Maven repository to fetch the embedded broker's jars from (default: Maven Central)."""
     memory_budget_mb: PositiveInt = Field(default=4096, ge=2048)
     """Resident memory that the process should stay within on a CPU; what may be in flight and buffered follows."""
 
 
-class InferenceSettings(_Room):
+class InferenceSettings(FileSettings):
     """Model and inference core."""
 
     weights: str = "IMAGENET1K_V2"
@@ -160,11 +165,11 @@ class InferenceSettings(_Room):
     top_k: int = Field(default=5, ge=1, le=1000)
     """How many classes an answer lists."""
     engine: Literal["auto", "torch", "openvino"] = "auto"
-    """torch, openvino (a CPU's fast path), or auto: the faster one here, measured once and remembered."""
+    """torch, openvino (a CPU's fast path), or auto: the fastest one here, measured once and remembered."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     """auto, cpu, cuda or cuda:N"""
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = "auto"
-    """Arithmetic of the engine; int8 needs `streamscorer calibrate` first."""
+    """Arithmetic; int8 needs `streamscorer calibrate` first. auto: fp32, or with engine auto the fastest there is."""
     threads: NonNegativeInt = 0
     """Threads of one forward pass on the CPU (0: one for each core that the process may use)."""
     max_batch: PositiveInt = 32

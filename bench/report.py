@@ -17,7 +17,7 @@ def cells(outcome: Outcome) -> tuple[str, ...]:
     """One row of the table, a cell for each of COLUMNS."""
     result = outcome.result
     if result is None:
-        return (outcome.case, f"not measured: {outcome.skipped}", *[""] * 7)
+        return (outcome.case, f"not measured: {outcome.skipped}", *[""] * (len(COLUMNS) - 2))
     spread = Spread.of(result.figures)
     figures = (figure(spread.least), figure(spread.median), figure(spread.most))
     goal = str(result.goal) if result.goal else ""
@@ -45,6 +45,7 @@ def as_json(outcomes: Sequence[Outcome], options: Options, weights: str) -> dict
         },
         "weights": weights,
         "results": [_result(outcome.case, outcome.result) for outcome in outcomes if outcome.result],
+        "others": [[outcome.case, outcome.others] for outcome in outcomes if outcome.others is not None],
         "skipped": [{"case": outcome.case, "reason": outcome.skipped} for outcome in outcomes if outcome.skipped],
     }  # fmt: skip
 

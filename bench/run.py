@@ -7,16 +7,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench.cases import Case, Context, Options, Result, Run, Skipped
+from bench.others import look, share
 from settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A row of the report: a result, or why there is none."""
+    """A row of the report: a result, or why there is none; and at the end of a case what others took meanwhile."""
 
     case: str
     result: Result | None = None
     skipped: str | None = None
+    others: float | None = None
+    """Share of the machine."""
 
 
 async def measure(
@@ -35,6 +38,7 @@ async def measure(
 
 
 async def _outcomes(case: Case, context: Context) -> AsyncGenerator[Outcome, None]:
+    before = look()
     try:
         async with aclosing(case.run(context)) as results:
             async for result in results:
@@ -44,3 +48,5 @@ async def _outcomes(case: Case, context: Context) -> AsyncGenerator[Outcome, Non
                     yield Outcome(case.name, result)
     except Skipped as reason:
         yield Outcome(case.name, skipped=str(reason))
+    else:
+        yield Outcome(case.name, others=share(before, look()))

@@ -74,6 +74,7 @@ async def _bench(
 ) -> int:
     """Print each row as it comes. INTERRUPTED after a signal: then all that was started has ended as well."""
     from bench.machine import cuda_device
+    from bench.others import TRUSTED
     from bench.report import COLUMNS, cells
     from bench.run import measure
 
@@ -84,7 +85,10 @@ async def _bench(
         async with starting(stop), aclosing(measure(cases, engines, options)) as measured:
             async for outcome in measured:
                 outcomes.append(outcome)
-                table.row(*cells(outcome))
+                if outcome.result or outcome.skipped:
+                    table.row(*cells(outcome))
+                elif outcome.others is not None and outcome.others > TRUSTED:
+                    say_warning(f"{outcome.case}: others took {outcome.others:.0%} of the machine; measure again")
     except asyncio.CancelledError:
         if not stop.is_set():
             raise
@@ -112,7 +116,7 @@ def _write(path: Path, outcomes: "list[Outcome]", options: "Options", settings: 
     from bench.report import as_json
 
     path.write_bytes(to_json(as_json(outcomes, options, settings.weights), indent=2) + b"\n")
-    say(f"{path}: {len(outcomes)} rows")
+    say(f"{path}: written")
 
 
 def _compare(outcomes: "list[Outcome]", against: Path | None, keep: Path | None, *, quick: bool) -> int:

@@ -9,6 +9,7 @@ from typing import Final, NoReturn
 import typer
 
 from cli.bench import bench
+from cli.calibrate import calibrate
 from cli.dlq import list_dead_letters, resume, show
 from cli.dlq_resolve import discard, redrive
 from cli.embedded import embedded
@@ -34,6 +35,7 @@ COMMANDS: Final[dict[str, Callable[..., int]]] = {
     "scores": scores,
     "export": export,
     "migrate": migrate,
+    "calibrate": calibrate,
     "settings": show_settings,
     "openapi": openapi,
     "bench": bench,

@@ -10,12 +10,12 @@ import torch
 
 from errors import Invalid
 from inference.batcher import Answer, Batcher, BatchPolicy
+from inference.choice import open_engine
 from inference.decode_pool import Decoded, DecodePool
 from inference.engine import Engine
 from inference.model import load_model
 from inference.places import Priority
 from inference.preprocess import Preprocessing
-from inference.torch_engine import TorchEngine
 from schemas.predictions import ClassProbability, ModelInfo, Prediction, Timings
 from settings import InferenceSettings
 from telemetry import Metrics, logger
@@ -100,7 +100,7 @@ class InferenceCore:
 async def open_core(settings: InferenceSettings, metrics: Metrics) -> AsyncIterator[InferenceCore]:
     """Load what the settings name, warm it up, and close it at the end. Raises UsageError, WeightsUnreachable."""
     model = await asyncio.to_thread(load_model, settings)
-    engine = await asyncio.to_thread(TorchEngine, model, settings)
+    engine = await asyncio.to_thread(open_engine, model, settings)
     info = model.info(engine.name, engine.precision, engine.device)
     async with run_core(info, model.preprocessing, engine, settings, metrics) as core:
         yield core

@@ -14,6 +14,11 @@ def usable_cores(cgroups: Path = CGROUPS, membership: Path = MEMBERSHIP) -> int:
     return allowed if quota is None else max(1, min(allowed, int(quota)))
 
 
+def engine_threads(wanted: int) -> int:
+    """Threads of one forward pass on the CPU: SCORER_THREADS, or where it is 0 one for each usable core."""
+    return wanted or usable_cores()
+
+
 def _quota(cgroups: Path, membership: Path) -> float | None:
     """Least quota, in CPUs, of our cgroup (version 2) and those above it; None where there is none."""
     try:

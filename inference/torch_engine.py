@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from errors import UsageError
-from inference.cores import usable_cores
+from inference.cores import engine_threads
 from inference.model import Model
 from inference.preprocess import Preprocessing
 from settings import InferenceSettings
@@ -21,21 +21,28 @@ class TorchEngine:
 
     def __init__(self, model: Model, settings: InferenceSettings) -> None:
         """Blocks while weights are moved. Raises UsageError for a device or precision that is not there."""
-        self._device = _device(settings.device)
+        self._device = torch_device(settings.device)
         self.device = str(self._device)
         # bf16 and fp16 are faster but move probabilities by up to a percent: only on demand.
         self.precision = "fp32" if settings.precision == "auto" else settings.precision
-        _check_precision(self.precision, self._device)
+        if not is_native(self.precision, self._device):
+            remedy = "SCORER_ENGINE=openvino has it" if self.precision == "int8" else "use auto or fp32"
+            raise UsageError(
+                f"SCORER_PRECISION={self.precision}: torch does not have it on this {self._device.type}; {remedy}"
+            )
         self._preprocessing: Preprocessing = model.preprocessing
         self._dtype = DTYPES[self.precision]
         self._network = model.network.to(self._device, self._dtype).to(memory_format=torch.channels_last)
         if self._device.type == "cpu":
-            torch.set_num_threads(settings.threads or usable_cores())
+            torch.set_num_threads(engine_threads(settings.threads))
 
     def predict(self, batch: Tensor) -> Tensor:
         """See Engine.predict."""
         with torch.inference_mode(), self._exact():
-            pixels = batch.to(self._device, memory_format=torch.channels_last)
+            if self._device.type == "cuda":
+                # From pinned memory the copy runs beside the work that the device still has.
+                batch = batch.pin_memory()
+            pixels = batch.to(self._device, memory_format=torch.channels_last, non_blocking=True)
             logits: Tensor = self._network(self._preprocessing.normalised(pixels).to(self._dtype))
             return logits.float().softmax(dim=1).cpu()
 
@@ -46,7 +53,7 @@ class TorchEngine:
         return nullcontext()
 
 
-def _device(wanted: str) -> torch.device:
+def torch_device(wanted: str) -> torch.device:
     """The device that SCORER_DEVICE names. Raises UsageError."""
     if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
@@ -58,15 +65,14 @@ def _device(wanted: str) -> torch.device:
     return torch.device("cuda", index)
 
 
-def _check_precision(precision: str, device: torch.device) -> None:
-    """Raises UsageError where the hardware would only emulate `precision`, slower than fp32."""
+def is_native(precision: str, device: torch.device) -> bool:
+    """Whether torch has `precision` and the hardware does not merely emulate it, slower than fp32."""
+    if precision == "int8":
+        return False
     if device.type == "cuda":
-        native = precision != "bf16" or torch.cuda.is_bf16_supported(including_emulation=False)
-    elif precision == "bf16":
-        native = torch.ops.mkldnn._is_mkldnn_bf16_supported()  # noqa: SLF001  (the one way that torch has to ask)
-    elif precision == "fp16":
-        native = torch.ops.mkldnn._is_mkldnn_fp16_supported()  # noqa: SLF001  (likewise)
-    else:
-        native = True
-    if not native:
-        raise UsageError(f"SCORER_PRECISION={precision}: this {device.type} does not have it; use auto or fp32")
+        return precision != "bf16" or torch.cuda.is_bf16_supported(including_emulation=False)
+    if precision == "bf16":
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001  (the one way that torch has to ask)
+    if precision == "fp16":
+        return bool(torch.ops.mkldnn._is_mkldnn_fp16_supported())  # noqa: SLF001  (likewise)
+    return True

@@ -25,6 +25,8 @@ from tests.containers import docker_answers, kafka_container, postgres_container
 
 CACHE_DIR = pytest.StashKey[Path]()
 MIRROR = pytest.StashKey[str | None]()
+PINNED = {"SCORER_ENGINE": "torch", "SCORER_PRECISION": "fp32"}
+"""For each command and each `Settings` of a test. `InferenceSettings` reads no environment: name them there."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,6 +46,9 @@ def pytest_configure(config: pytest.Config) -> None:
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("SCORER_")]:
         monkeypatch.delenv(name)
+    # No test measures which engine is the fastest here, and answers are those of the reference.
+    for name, value in PINNED.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,8 @@ BELOW = {"errors": frozenset[str](), "settings": frozenset({"errors"}), "telemet
 ONLY_IN = {
     "torch": {"inference"},
     "torchvision": {"inference"},
+    "openvino": {"inference"},
+    "nncf": {"inference"},
     "psycopg": {"store"},
     "psycopg_pool": {"store"},
     "sqlalchemy": {"store"},

@@ -26,7 +26,7 @@ def test_each_origin_is_told_and_the_stronger_one_wins(tmp_path: Path) -> None:
     assert found["kafka_topic"] == {"value": "from-file", "from": ".env"}
     assert found["kafka_dlq_topic"] == {"value": "from-file.dlq", "from": "default"}
     assert found["kafka_sasl_password"] == {"value": "***", "from": "file"}
-    assert found["precision"] == {"value": "auto", "from": "default"}
+    assert found["device"] == {"value": "auto", "from": "default"}
 
 
 def test_the_table_has_a_tab_separated_line_for_each_setting() -> None:

@@ -49,7 +49,7 @@ def value(metrics: Metrics, name: str, **labels: str) -> float:
 @asynccontextmanager
 async def real_core(checkpoint: Path, metrics: Metrics, **options: object) -> AsyncIterator[InferenceCore]:
     settings = InferenceSettings.model_validate(
-        {"weights": str(checkpoint), "device": "cpu", "threads": 1, "top_k": 1000} | options
+        {"weights": str(checkpoint), "engine": "torch", "device": "cpu", "threads": 1, "top_k": 1000} | options
     )
     async with open_core(settings, metrics) as core:
         yield core

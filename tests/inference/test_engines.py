@@ -1,8 +1,7 @@
-"""One contract for every engine, the fake one included; and what TorchEngine refuses."""
+"""One contract for every engine, the fake one included; how far they may differ; and what they refuse."""
 
 import io
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,25 +11,46 @@ from errors import UsageError
 from inference.engine import Engine
 from inference.fake_engine import FakeEngine
 from inference.model import load_model
+from inference.openvino_engine import OpenVinoEngine
 from inference.preprocess import Preprocessing
 from inference.torch_engine import TorchEngine
-from settings import InferenceSettings
+from settings import Settings
 from tests.checkpoints import sample_images
 
 BATCH = torch.stack(
     [
-        Preprocessing().pixels(Image.open(io.BytesIO(image)).convert("RGB"))
+        Preprocessing(resize=64, crop=64).pixels(Image.open(io.BytesIO(image)).convert("RGB"))
         for image in list(sample_images().values())[:7]
     ]
 )
 
 
-@pytest.fixture(scope="module", params=["torch", "fake"])
-def engine(request: pytest.FixtureRequest, checkpoint: Path) -> Engine:
+Open = Callable[..., Engine]
+
+
+@pytest.fixture(scope="module")
+def open_torch(small_model: Settings) -> Open:
+    def build(**options: object) -> TorchEngine:
+        settings = small_model.model_copy(update=options)
+        return TorchEngine(load_model(settings), settings)
+
+    return build
+
+
+@pytest.fixture(scope="module")
+def open_openvino(small_model: Settings) -> Open:
+    def build(**options: object) -> OpenVinoEngine:
+        settings = small_model.model_copy(update=options)
+        return OpenVinoEngine(load_model(settings), settings)
+
+    return build
+
+
+@pytest.fixture(scope="module", params=["torch", "openvino", "fake"])
+def engine(request: pytest.FixtureRequest, open_torch: Open, open_openvino: Open) -> Engine:
     if request.param == "fake":
         return FakeEngine()
-    settings = InferenceSettings(weights=str(checkpoint), threads=1, device="cpu")
-    return TorchEngine(load_model(settings), settings)
+    return open_torch() if request.param == "torch" else open_openvino()
 
 
 def test_probabilities_are_fp32_on_the_cpu_and_sum_to_one(engine: Engine) -> None:
@@ -52,33 +72,45 @@ def test_rows_come_in_the_order_of_the_images(engine: Engine) -> None:
     assert not torch.allclose(rows, rows.flip(0), atol=1e-4)
 
 
-def test_float_batches_are_taken_too(engine: Engine) -> None:
-    assert engine.predict(torch.rand(2, 3, 224, 224)).shape == (2, 1000)
+def test_a_batch_may_lie_in_memory_as_it_likes(engine: Engine) -> None:
+    rows = engine.predict(BATCH[:2])
+    assert torch.allclose(engine.predict(BATCH[:2].to(memory_format=torch.channels_last)), rows, atol=1e-5)
+
+
+def test_an_answer_is_not_overwritten_by_the_next_one(engine: Engine) -> None:
+    rows = engine.predict(BATCH[:2])
+    before = rows.clone()
+    engine.predict(BATCH[2:4])
+    assert torch.equal(rows, before)
+
+
+def test_normalised_floats_are_taken_too(engine: Engine) -> None:
+    rows = engine.predict(Preprocessing().normalised(BATCH[:2]))
+    assert rows.shape == (2, 1000)
+    if engine.name != "fake":
+        assert torch.allclose(rows, engine.predict(BATCH[:2]), atol=1e-5)
+
+
+def test_openvino_gives_what_torch_gives_in_fp32(open_torch: Open, open_openvino: Open) -> None:
+    assert torch.allclose(open_openvino().predict(BATCH), open_torch().predict(BATCH), atol=1e-4)
 
 
 def test_it_says_what_it_is(engine: Engine) -> None:
-    assert engine.name in {"torch", "fake"}
+    assert engine.name in {"torch", "openvino", "fake"}
     assert (engine.precision, engine.device) == ("fp32", "cpu")
 
 
-@pytest.fixture
-def open_engine(checkpoint: Path) -> Callable[..., TorchEngine]:
-    def build(**options: object) -> TorchEngine:
-        settings = InferenceSettings.model_validate({"weights": str(checkpoint), "threads": 1} | options)
-        return TorchEngine(load_model(settings), settings)
-
-    return build
-
-
-def test_a_device_that_is_not_there_is_named(open_engine: Callable[..., TorchEngine]) -> None:
+def test_a_device_that_is_not_there_is_named(open_torch: Open) -> None:
     with pytest.raises(UsageError, match=r"SCORER_DEVICE=cuda:77: this machine has .*; use auto or cpu"):
-        open_engine(device="cuda:77")
+        open_torch(device="cuda:77")
 
 
-def test_bf16_is_close_to_fp32_or_refused(open_engine: Callable[..., TorchEngine]) -> None:
-    exact = open_engine(device="cpu").predict(BATCH[:2])
+@pytest.mark.parametrize("kind", ["torch", "openvino"])
+def test_bf16_is_close_to_fp32_or_refused(kind: str, open_torch: Open, open_openvino: Open) -> None:
+    opened: Callable[..., Engine] = open_torch if kind == "torch" else open_openvino
+    exact = opened().predict(BATCH[:2])
     try:
-        engine = open_engine(device="cpu", precision="bf16")
+        engine = opened(precision="bf16")
     except UsageError as refusal:
         assert "SCORER_PRECISION=bf16" in str(refusal)  # noqa: PT017  (which of the two depends on the processor)
         return
@@ -87,3 +119,21 @@ def test_bf16_is_close_to_fp32_or_refused(open_engine: Callable[..., TorchEngine
     assert rows.dtype == torch.float32
     assert torch.allclose(rows, exact, atol=0.1)
     assert not torch.equal(rows, exact)
+
+
+def test_int8_is_not_for_torch(open_torch: Open) -> None:
+    with pytest.raises(UsageError, match=r"SCORER_PRECISION=int8: torch does not have it .* SCORER_ENGINE=openvino"):
+        open_torch(precision="int8")
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"device": "cuda"}, "runs on the CPU, not on SCORER_DEVICE=cuda"),
+        ({"precision": "fp16"}, "SCORER_PRECISION=fp16: OpenVINO has fp32, .*on this CPU"),
+        ({"precision": "int8"}, "SCORER_PRECISION=int8: no calibration .* run `streamscorer calibrate`"),
+    ],
+)
+def test_what_openvino_cannot_do_is_named(open_openvino: Open, options: dict[str, str], complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint):
+        open_openvino(**options)
