@@ -1,5 +1,8 @@
 """Peers are given the same model, are counted rightly, and leave no process behind."""
 
+import asyncio
+import os
+import signal
 import sys
 import uuid
 from collections.abc import AsyncIterator
@@ -16,8 +19,9 @@ from bench.ground import execute, query
 from bench.past_rows import fill
 from bench.peers.catalogue import SERVICES, in_form
 from bench.peers.environments import Environment, install
+from bench.peers.family import family
 from bench.peers.ledgers import PEER_TABLE, PROBE, Table, Topic
-from bench.peers.processes import Tree, family, tree
+from bench.peers.processes import Tree, tree
 from bench.peers.servers.model import Classifier
 from broker.topics import create_topics
 from inference.model import load_model
@@ -69,7 +73,19 @@ async def test_a_killed_peer_leaves_none_of_its_workers_behind(tmp_path: Path) -
         await eventually(lambda: state(worker) == "T", "the worker holds still")
         assert peer.memory_mb() > 1
         await peer.kill()
-        await eventually(lambda: state(worker) in ("", "Z"), "the worker is gone")
+        assert state(worker) in ("", "Z")
+
+
+async def test_no_worker_of_a_peer_outlives_whoever_started_it(tmp_path: Path) -> None:
+    starter = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bench.peers.warden", *WITH_WORKER), stdin=asyncio.subprocess.PIPE
+    )
+    worker = await eventually(lambda: next(iter(family(starter.pid)[1:]), None))
+    os.kill(worker, signal.SIGSTOP)
+    assert starter.stdin is not None
+    starter.stdin.close()  # what the kernel does for a starter that is killed
+    await starter.wait()
+    assert state(worker) in ("", "Z")
 
 
 async def test_a_peer_that_ends_by_itself_is_skipped_with_its_last_words(tmp_path: Path) -> None:
@@ -110,7 +126,7 @@ async def test_a_store_is_filled_with_exactly_so_many_rows(migrated_url: str) ->
 
 
 def worker_of(peer: Tree) -> int | None:
-    """The child of the child."""
+    """The child of the peer's own process."""
     return next(iter(family(peer.pid)[1:]), None)
 
 
