@@ -29,6 +29,7 @@ async def _measure(case: Case, settings: Settings, options: Options) -> list[Out
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     async for outcome in measure([case], [settings], options):
         _, what, *rest = cells(outcome)
-        print(f"{what:<44} {' '.join(f'{cell:>11}' for cell in rest)}".rstrip(), flush=True)
+        note = outcome.result.note if outcome.result else ""
+        print(f"{what:<44} {' '.join(f'{cell:>10}' for cell in rest)}  {note}".rstrip(), flush=True)
         outcomes.append(outcome)
     return outcomes

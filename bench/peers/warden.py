@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from types import FrameType
 
 from bench.peers.family import signal_all
 
@@ -23,12 +24,16 @@ def main(command: list[str]) -> int:
     """The command's exit code, once nothing of it is left."""
     with suppress(AttributeError, OSError):  # Linux alone has it
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # orphans below us become ours
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is meant for those below, who get their own
+    signal.signal(signal.SIGTERM, _pass_over)
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     threading.Thread(target=_end_when_alone, daemon=True).start()
     code = child.wait()
     _end_all()
     return code if code >= 0 else 128 - code
+
+
+def _pass_over(_number: int, _frame: FrameType | None) -> None:
+    """It is meant for those below, who get their own; SIG_IGN would be handed on to them."""
 
 
 def _end_when_alone() -> None:
