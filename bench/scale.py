@@ -11,9 +11,11 @@ import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from bench.alone import run_alone
@@ -21,6 +23,7 @@ from bench.cases import Case, Context, Goal, Options, Result, Skipped
 from bench.children import Child
 from bench.ground import Ground, query
 from bench.past_rows import fill
+from bench.scale_axes import Axis, Point, Scale
 from bench.stream import between_commits
 from broker.clients import open_admin
 
@@ -28,85 +31,8 @@ _LOOK_S = 0.1
 _SESSION_S = 40
 """Longer than a consumer holds still; a quarter of it is how late one hears of another that joins."""
 _KB = 1000
-_ROOM_KB = 7900
-"""The largest record: 8 MB with what Kafka and the envelope add."""
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One measurement; what an axis does not vary stays as it is here."""
-
-    label: str
-    partitions: int = 12
-    kilobytes: float = 10
-    records: int = 20_000
-    rows: int = 0
-    """In the store before."""
-    consumers: int = 1
-    model: bool = False
-    """The real model with one thread a consumer, real images."""
-
-
-@dataclass(frozen=True, slots=True)
-class Axis:
-    """Points in order; each is compared with the one at `base`."""
-
-    name: str
-    points: tuple[Point, ...]
-    goal: Goal
-    base: int = 0
-    by_bytes: bool = False
-    """Compared by megabytes a second: a larger record is more work."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """How far to go."""
-
-    rows_max: int = 1_000_000
-    backlog_max: int = 100_000
-    axes: tuple[str, ...] = ()
-    """Empty: all."""
-
-    def chosen(self, *, quick: bool) -> list[Axis]:
-        """The axes, up to what was asked for."""
-        found = [axis for axis in self._all() if not self.axes or axis.name in self.axes]
-        return [_small(axis) for axis in found] if quick else found
-
-    def _all(self) -> Iterator[Axis]:
-        yield Axis(
-            "partitions",
-            tuple(Point(f"{count} partitions", partitions=count) for count in (12, 1, 100)),
-            Goal(at_least=0.8),
-        )
-        sizes = ((10, 20_000), (100, 4_000), (1_000, 400), (_ROOM_KB, 50))
-        yield Axis(
-            "size",
-            tuple(Point(f"{kilobytes} KB", kilobytes=kilobytes, records=records) for kilobytes, records in sizes),
-            Goal(at_least=1.0),
-            by_bytes=True,
-        )
-        backlogs = [count for count in (10_000, 1_000, 100_000) if count <= self.backlog_max]
-        yield Axis("backlog", tuple(Point(f"{count} records", records=count) for count in backlogs), Goal(at_least=0.8))
-        rows = [count for count in (10_000, 100_000, 1_000_000, 10_000_000) if count <= self.rows_max]
-        yield Axis("rows", tuple(Point(f"{count} rows", rows=count) for count in rows), Goal(at_least=0.8))
-        yield Axis(
-            "consumers",
-            tuple(Point(f"{count} consumers", records=240, consumers=count, model=True) for count in (1, 2)),
-            Goal(at_least=1.0),
-        )
-
-    async def run(self, context: Context) -> AsyncGenerator[Result | Skipped, None]:
-        """Axis by axis; the points of one take turns."""
-        ground = await context.ground()
-        for axis in self.chosen(quick=context.quick):
-            stores = {point: await _store(ground, point) for point in axis.points}
-            measured: dict[Point, list[Pass]] = {point: [] for point in axis.points}
-            for number in range(context.repetitions):
-                for point in axis.points[:: -1 if number % 2 else 1]:
-                    measured[point].append(await _pass(context, ground, point, stores[point]))
-            for result in _rows(axis, measured, context.settings.memory_budget_mb):
-                yield result
+_LARGE = 1_000_000
+"""Rows from which a store is taken again for the next repetition: it has grown by little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +44,18 @@ class Pass:
     """The most that one consumer had in memory."""
 
 
-def _small(axis: Axis) -> Axis:
-    """The least that shows that it works: two points, few records."""
-    points = [
-        Point(point.label, point.partitions, point.kilobytes, min(point.records, 200), min(point.rows, 1000),
-              point.consumers)
-        for point in axis.points[:2]
-    ]  # fmt: skip
-    return Axis(axis.name, tuple(points), axis.goal, by_bytes=axis.by_bytes)
+async def _run(scale: Scale, context: Context) -> AsyncGenerator[Result | Skipped, None]:
+    """Axis by axis; the points of one take turns."""
+    ground = await context.ground()
+    for axis in scale.chosen(quick=context.quick):
+        stores = {point: await _store(ground, point) for point in axis.points}
+        measured: dict[Point, list[Pass]] = {point: [] for point in axis.points}
+        for number in range(context.repetitions):
+            for point in axis.points[:: -1 if number % 2 else 1]:
+                store = stores[point] if point.rows >= _LARGE or number == 0 else await _store(ground, point)
+                measured[point].append(await _pass(context, ground, point, store))
+        for result in _rows(axis, measured, context.settings.memory_budget_mb):
+            yield result
 
 
 async def _store(ground: Ground, point: Point) -> str:
@@ -136,29 +66,34 @@ async def _store(ground: Ground, point: Point) -> str:
     return url
 
 
-async def _pass(context: Context, ground: Ground, point: Point, url: str) -> Pass:
+async def _pass(context: Context, ground: Ground, point: Point, store: str) -> Pass:
     """Consumers join, then hold still while the backlog is published, then work it off."""
-    mine = {"database_url": url, "kafka_session_timeout_s": _SESSION_S}
+    mine = {"database_url": store, "kafka_session_timeout_s": _SESSION_S}
     room = {**await ground.room(point.partitions), **mine}
+    topic, group = room["kafka_topic"], room["kafka_group_id"]
     consumers = [await _consumer(context, point, room) for _ in range(point.consumers)]
     try:
-        await _joined(ground, room["kafka_group_id"], point.consumers)
-        for consumer in consumers:
-            consumer.pause()
-        await ground.publish(room["kafka_topic"], _records(context, point))
-        begun = time.time()
-        for consumer in consumers:
-            consumer.resume()
-        most = 0.0
-        while await _scored(url, room["kafka_topic"]) < point.records:
+        async with open_admin(ground.settings) as admin:
+            await _joined(admin, group, point.consumers)
             for consumer in consumers:
-                consumer.check()
-                most = max(most, consumer.resident_mib() or 0.0)
-            await asyncio.sleep(_LOOK_S)
-        commits = await _commits(url, room["kafka_topic"])
+                consumer.pause()
+            await ground.publish(topic, _records(context, point))
+            begun = time.time()
+            for consumer in consumers:
+                consumer.resume()
+            most = 0.0
+            # Asked of Kafka: to count the rows would cost the more the more there are.
+            while await _committed(admin, group) < point.records:
+                for consumer in consumers:
+                    consumer.check()
+                    most = max(most, consumer.resident_mib() or 0.0)
+                await asyncio.sleep(_LOOK_S)
     finally:
         for consumer in consumers:
             await consumer.stop()
+    commits = await _commits(store, topic)
+    async with open_admin(ground.settings) as admin:
+        await admin.delete_topics([topic])  # a run would else fill the disk
     # In a single commit: the smoke.
     return Pass(between_commits(commits) or point.records / (commits[-1][0] - begun), most)
 
@@ -173,9 +108,9 @@ async def _consumer(context: Context, point: Point, room: dict[str, Any]) -> Chi
     return child
 
 
-async def _joined(ground: Ground, group: str, members: int) -> None:
+async def _joined(admin: AIOKafkaAdminClient, group: str, members: int) -> None:
     """Wait until all are members and have their partitions."""
-    async with open_admin(ground.settings) as admin, asyncio.timeout(60):
+    async with asyncio.timeout(60):
         while True:
             with suppress(KafkaError):  # a cluster's first group: there is no coordinator yet
                 answer: Any = (await admin.describe_consumer_groups([group]))[0]
@@ -183,6 +118,12 @@ async def _joined(ground: Ground, group: str, members: int) -> None:
                 if state == "Stable" and len(there) == members:
                     return
             await asyncio.sleep(_LOOK_S)
+
+
+async def _committed(admin: AIOKafkaAdminClient, group: str) -> int:
+    """Records before the group's offsets, of all partitions."""
+    found = await admin.list_consumer_group_offsets(group)
+    return sum(max(at.offset, 0) for at in found.values())
 
 
 def _records(context: Context, point: Point) -> Iterator[bytes]:
@@ -194,11 +135,6 @@ def _records(context: Context, point: Point) -> Iterator[bytes]:
     filling = os.urandom(size)
     for number in range(point.records):
         yield b"\xff\xd8\xff" + number.to_bytes(8, "big") + filling[11:]
-
-
-async def _scored(url: str, topic: str) -> int:
-    ((rows,),) = await query(url, "SELECT count(*) FROM scores WHERE kafka_topic = %s", topic)
-    return int(rows)
 
 
 async def _commits(url: str, topic: str) -> list[tuple[Any, ...]]:
@@ -242,8 +178,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def case(scale: Scale) -> Case:
     """The case that goes so far."""
-    return Case("scale", "throughput and memory against consumers, partitions, sizes, backlog, rows", scale.run,
-                by_engine=False)  # fmt: skip
+    measures = "throughput and memory against consumers, partitions, sizes, backlog, rows"
+    return Case("scale", measures, partial(_run, scale), by_engine=False)
 
 
 CASE = case(Scale())
