@@ -181,7 +181,7 @@ class InferenceSettings(FileSettings):
     decode: Literal["fast", "exact"] = "fast"
     """fast shrinks large JPEGs while they are read; exact is bit for bit what torchvision's transforms give."""
     cache_entries: NonNegativeInt = 1024
-    """Answers that are kept by content; 0: the same bytes are scored each time."""
+    """Answers that are kept by content, for requests and stream alike; 0: the same bytes are scored each time."""
 
 
 class SourceSettings(_Room):

@@ -6,18 +6,13 @@
 import logging
 import sys
 from bisect import bisect_left
-from collections import Counter as Counts
-from collections.abc import Iterator, Sequence
-from itertools import accumulate
-from threading import Lock
+from collections.abc import Sequence
 from typing import Literal
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
-from prometheus_client.registry import Collector
 
 from settings import LogSettings
 
@@ -78,6 +73,22 @@ def configure_logging(settings: LogSettings) -> None:
     )
 
 
+class BatchHistogram(Histogram):
+    """A histogram that takes many observations at the cost of one."""
+
+    def observe_all(self, values: Sequence[float]) -> None:
+        """Like `observe` for each of them."""
+        if not values:
+            return
+        counts = [0] * len(self._upper_bounds)
+        for value in values:
+            counts[bisect_left(self._upper_bounds, value)] += 1
+        self._sum.inc(sum(values))
+        for bucket, count in zip(self._buckets, counts, strict=True):
+            if count:
+                bucket.inc(count)
+
+
 class Metrics:
     """Every metric that the project exports, over one registry."""
 
@@ -92,15 +103,14 @@ class Metrics:
         def gauge(name: str, text: str, *labels: str) -> Gauge:
             return Gauge(name, text, labels, registry=registry)
 
-        def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-            return Histogram(name, text, labels, registry=registry, buckets=buckets)
+        def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> BatchHistogram:
+            return BatchHistogram(name, text, labels, registry=registry, buckets=buckets)
 
         # consumer
         self.records = counter("scorer_records", "Records decided, by outcome", "outcome")
         self.batch_records = histogram("scorer_batch_records", "Records in one batch of the consumer", SIZES)
         self.batch_seconds = histogram("scorer_batch_seconds", "Seconds of one hop for one batch", FAST_S, "hop")
-        self.end_to_end = ManyAtOnce("scorer_end_to_end_seconds", "Record timestamp to committed row", SLOW_S)
-        registry.register(self.end_to_end)
+        self.end_to_end = histogram("scorer_end_to_end_seconds", "Record timestamp to committed row", SLOW_S)
         self.inflight_records = gauge("scorer_inflight_records", "Records polled and not yet decided")
         self.inflight_bytes = gauge("scorer_inflight_bytes", "Bytes of records polled and not yet decided")
         self.rebalances = counter("scorer_rebalances", "Assignments of partitions that this member was given")
@@ -114,10 +124,11 @@ class Metrics:
         self.batch_size = histogram("scorer_inference_batch_size", "Images in one forward pass", SIZES)
         self.inference_seconds = histogram("scorer_inference_seconds", "Seconds of one forward pass", FAST_S)
         self.queue_seconds = histogram(
-            "scorer_queue_seconds", "Seconds from decoded to forward pass", FAST_S, "priority"
+            "scorer_queue_seconds", "Seconds of waiting, for a decode thread and for the device", FAST_S, "priority"
         )
         self.queue_depth = gauge("scorer_queue_depth", "Images waiting in the core", "priority")
         self.decode_seconds = histogram("scorer_decode_seconds", "Seconds to decode and preprocess one image", FAST_S)
+        self.result_cache = counter("scorer_result_cache", "Images by whether their bytes were known", "result")
         self.refused = counter("scorer_refused", "Work refused, by reason", "reason")
         self.top1 = histogram("scorer_top1_probability", "Probability of the best class", PROBABILITIES)
         self.model_info = gauge(
@@ -133,31 +144,6 @@ class Metrics:
             "http_route",
             "http_response_status_code",
         )
-
-
-class ManyAtOnce(Collector):
-    """A histogram without labels that is told of many values at once; one by one they cost ten times as much."""
-
-    def __init__(self, name: str, text: str, bounds: tuple[float, ...]) -> None:
-        self._name, self._text, self._bounds = name, text, bounds
-        self._counts = [0] * (len(bounds) + 1)
-        self._sum = 0.0
-        self._lock = Lock()
-
-    def observe_all(self, values: Sequence[float]) -> None:
-        """Count these values."""
-        counted = Counts(bisect_left(self._bounds, value) for value in values)
-        with self._lock:
-            self._sum += sum(values)
-            for place, count in counted.items():
-                self._counts[place] += count
-
-    def collect(self) -> Iterator[HistogramMetricFamily]:
-        """What is scraped."""
-        with self._lock:
-            counts, total = list(accumulate(self._counts)), self._sum
-        bounds = [*map(str, map(float, self._bounds)), "+Inf"]
-        yield HistogramMetricFamily(self._name, self._text, list(zip(bounds, counts, strict=True)), total)
 
 
 Outcome = Literal["scored", "duplicate", "redelivered", "dead_lettered", "tombstone"]

@@ -34,7 +34,7 @@ from store.store import open_store
 from telemetry import Metrics, configure_logging
 
 PARTITIONS = 12
-_TICK_S = 0.005
+_TICK_S = 0.02
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 _HOPS = ("poll", "decode", "skip", "score", "publish", "write", "commit")
 

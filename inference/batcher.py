@@ -1,33 +1,28 @@
-"""The micro-batcher: a queue for each of two classes, and the one thread that feeds the engine.
+"""The micro-batcher: the one thread that feeds the engine, and which images it takes next.
 
 Work-conserving: when the device is free it takes what is there. Interactive images go first and among themselves;
 while their callers are around every batch is kept short, so that the next one does not wait long; the stream gets a
 batch at least every `stream_wait_s`, whatever the interactive load.
 """
 
-import asyncio
-import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
-from torch import Tensor
-
-from errors import Overloaded, UsageError
-from inference.engine import Engine
-from inference.isolation import Isolation, NotFinite
-from inference.places import Places, Priority
-from telemetry import Metrics, logger
+from errors import UsageError
+from inference.cost import Cost
+from inference.isolation import Isolation, NotFinite, Outcomes
+from inference.line import Line, Queues
+from inference.results import Results
+from inference.threads import died, serving
+from inference.works import Answer, Settled, Work
+from telemetry import Metrics
 
 ORIGIN = {"interactive": "http", "stream": "kafka"}
-log = logger("inference")
-
-
-class DeviceThreadDied(RuntimeError):
-    """The thread that runs the engine ended; nothing can be scored until the process starts again. A bug."""
+_EXPLORE_EACH = 8
+"""Every so many full batches one has another size: without a difference nobody can tell overhead from work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,199 +30,152 @@ class BatchPolicy:
     """How batches are formed."""
 
     max_batch: int = 32
-    places: int = 128
-    """Callers of one class that may be inside at a time, from before their decode to their answer."""
+    top_k: int = 5
+    """Classes that are looked up for each image of a batch at once; more are, one by one, when somebody asks."""
     short_batch_s: float = 0.25
     """What a batch may take while interactive callers are around."""
+    few: int = 8
+    """While they are around no batch is larger than that, unless larger ones give notably more images a second."""
     stream_wait_s: float = 1.0
     """How long interactive batches may hold up the stream."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Probabilities of one image, float32 [C], and its seconds in the queue and in the engine."""
-
-    probabilities: Tensor
-    queue_s: float
-    infer_s: float
-
-
-@dataclass(slots=True, eq=False)
-class _Work:
-    pixels: Tensor
-    priority: Priority
-    answer: asyncio.Future[Answer]
-    queued_at: float
-
-
 class Batcher:
-    """Callers hold a place (`place`) while they decode and ask (`predict`). Lives on one event loop."""
+    """`running` while the core is open."""
 
-    def __init__(self, engine: Engine, policy: BatchPolicy, metrics: Metrics, probe: Tensor) -> None:
-        """`probe` is an image [3, H, W] that the engine must always be able to score."""
-        self._engine = engine
+    def __init__(
+        self, isolation: Isolation, policy: BatchPolicy, line: Line, results: Results, metrics: Metrics
+    ) -> None:
+        self._isolation = isolation
         self._policy = policy
+        self._line = line
+        self._results = results
         self._metrics = metrics
-        self._isolation = Isolation(engine, probe, metrics)
-        self._places = Places(policy.places, metrics)
-        self._loop = asyncio.get_running_loop()
-        self._ready = threading.Condition()
-        self._queues: dict[Priority, deque[_Work]] = {"interactive": deque(), "stream": deque()}
-        self._in_hand: list[_Work] = []
+        self._cost = Cost()
+        self._decode_s = 0.0
+        self._in_hand: list[Work] = []
+        self._begun = 0.0
         self._stream_served = float("-inf")
-        self._seconds_per_image = 0.0
-        self._stopping = False
-        self._death: BaseException | None = None
+        self._full = 0
+        self.around: Callable[[float], bool] = lambda _: False
+        """Whether interactive callers are around, now (time.perf_counter) or soon."""
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Warm the engine up, run the device thread; at the end answer what is in hand and refuse what waits."""
-        device = ThreadPoolExecutor(1, thread_name_prefix="device")
-        try:
-            await self._loop.run_in_executor(device, self._warm_up)
-            life = self._loop.run_in_executor(device, self._serve)
-            life.add_done_callback(self._ended)
-            try:
-                yield
-            finally:
-                with self._ready:
-                    self._stopping = True
-                    self._ready.notify()
-                await asyncio.wait([life])
-        finally:
-            device.shutdown(wait=False)
+    def running(self, ended: Callable[[BaseException | None], None]) -> AbstractAsyncContextManager[None]:
+        """Warm the engine up and serve until the line is closed; what is in hand then is answered. `ended`: `serving`.
 
-    def trouble(self) -> str | None:
-        """Why nothing can be scored, or None."""
-        if self._death is not None:
-            return f"the inference thread died: {self._death!r}"
-        if self._stopping:
-            return "the inference core is stopping"
-        return self._isolation.trouble
+        Raises UsageError for a model that answers NaN.
+        """
 
-    @asynccontextmanager
-    async def place(self, priority: Priority) -> AsyncIterator[None]:
-        """A place inside, see Places. Raises Overloaded (no place, or stopping)."""
-        self._refuse_when_over()
-        async with self._places.hold(priority, self._seconds_per_image):
-            self._refuse_when_over()
-            yield
+        def over(death: BaseException | None) -> None:
+            if death is not None:
+                self._results.finish([(work, died("the device thread", death)) for work in self._in_hand])
+            ended(death)
 
-    async def predict(self, pixels: Tensor, priority: Priority) -> Answer:
-        """Score one image, uint8 or float32 [3, H, W]. Raises EngineRejected, Overloaded; a bug as itself."""
-        self._refuse_when_over()
-        work = _Work(pixels, priority, self._loop.create_future(), time.monotonic())
-        queue = self._queues[priority]
-        with self._ready:
-            queue.append(work)
-            self._metrics.queue_depth.labels(priority).set(len(queue))
-            self._ready.notify()
-        try:
-            return await work.answer
-        finally:
-            if work.answer.cancelled():
-                with self._ready:
-                    if work in queue:
-                        queue.remove(work)
-                        self._metrics.queue_depth.labels(priority).set(len(queue))
+        return serving("device", 1, self._serve, over, self._warm_up)
 
-    def _refuse_when_over(self) -> None:
-        if self._death is not None:
-            raise DeviceThreadDied("the inference thread died; see the log") from self._death
-        if self._stopping:
-            self._metrics.refused.labels("stopping").inc()
-            raise Overloaded("the inference core is stopping")
+    def wait_s(self, images: int) -> float:
+        """Seconds until so many interactive images, from the next to come out, are answered."""
+        hand = len(self._in_hand)
+        left_s = max(0.0, self._begun + self._cost.seconds(hand) - time.perf_counter()) if hand else 0.0
+        batches = -(-images // self._most(around=True))
+        device_s = batches * self._cost.overhead_s + images * self._cost.image_s
+        if self._line.depth("stream"):  # its turn comes in between
+            device_s /= max(0.5, 1 - self._policy.short_batch_s / self._policy.stream_wait_s)
+        return left_s + max(device_s, images * self._decode_s)
 
     # On the device thread.
 
     def _warm_up(self) -> None:
         """The first pass allocates and compiles; the second one is typical, and the estimate starts from it."""
+        engine = self._isolation.engine
         try:
             self._isolation.check_probe()
         except NotFinite as error:
             raise UsageError(
-                f"the model answers NaN on engine {self._engine.name}, precision {self._engine.precision}: "
+                f"the model answers NaN on engine {engine.name}, precision {engine.precision}: "
                 "choose another SCORER_PRECISION, or check SCORER_WEIGHTS"
             ) from error
         started = time.perf_counter()
         self._isolation.check_probe()
-        self._seconds_per_image = time.perf_counter() - started
+        self._cost.observe(1, time.perf_counter() - started)
 
     def _serve(self) -> None:
-        while works := self._take():
-            self._in_hand = works
-            started, begun = time.monotonic(), time.perf_counter()
-            outcomes = self._isolation.answers([work.pixels for work in works])
-            infer_s = time.perf_counter() - begun
-            self._seconds_per_image += 0.3 * (infer_s / len(works) - self._seconds_per_image)
-            settled: list[tuple[_Work, Answer | Exception]] = []
-            for work, outcome in zip(works, outcomes, strict=True):
-                queue_s = started - work.queued_at
-                self._metrics.queue_seconds.labels(work.priority).observe(queue_s)
-                if isinstance(outcome, Tensor):
-                    self._metrics.images.labels(ORIGIN[work.priority], self._engine.name).inc()
-                settled.append((work, Answer(outcome, queue_s, infer_s) if isinstance(outcome, Tensor) else outcome))
+        while works := self._line.take_batch(self._pick):
+            self._in_hand, self._begun = works, time.perf_counter()
+            settled = self._run(works)
             self._in_hand = []
-            self._loop.call_soon_threadsafe(_settle, settled)
+            self._results.finish(settled)
 
-    def _take(self) -> list[_Work]:
-        """The next batch, all of one class, waiting for it; empty when it is time to stop."""
-        with self._ready:
-            while not self._stopping:
-                now = time.monotonic()
-                queue, most = self._choose(now), self._batch_size(now)
-                works: list[_Work] = []
-                while queue and len(works) < most:
-                    work = queue.popleft()
-                    if not work.answer.done():
-                        works.append(work)
-                if works:
-                    self._metrics.queue_depth.labels(works[0].priority).set(len(queue))
-                    return works
-                if not any(self._queues.values()):
-                    self._ready.wait()
-        return []
+    def _run(self, works: list[Work]) -> list[Settled]:
+        begun = time.perf_counter()
+        found = self._isolation.outcomes([work.pixels for work in works if work.pixels is not None])
+        outcomes = _outcomes(works, found, self._policy.top_k)
+        took_s = time.perf_counter() - begun
+        for work in works:
+            work.pixels, work.begun_at, work.infer_s = None, begun, took_s
+        scored = len(found.rows)
+        if not found.failures:
+            self._cost.observe(scored, took_s)
+        self._decode_s += 0.1 * (sum(work.decode_s for work in works) / len(works) - self._decode_s)
+        priority = works[0].priority
+        self._metrics.queue_seconds.labels(priority).observe_all(
+            [begun - work.waiters[0].since - work.decode_s for work in works]
+        )
+        self._metrics.decode_seconds.observe_all([work.decode_s for work in works])
+        self._metrics.images.labels(ORIGIN[priority], self._isolation.engine.name).inc(scored)
+        return list(zip(works, outcomes, strict=True))
 
-    def _choose(self, now: float) -> deque[_Work]:
-        interactive, stream = self._queues["interactive"], self._queues["stream"]
+    def _pick(self, decoded: Queues) -> list[Work]:
+        """The next batch, all of one class."""
+        now = time.perf_counter()
+        queue, around = self._choose(decoded, now), self.around(now)
+        most = self._most(around=around)
+        if len(queue) >= most:
+            self._full += 1
+            if self._full % _EXPLORE_EACH == 0:
+                most = self._other_size(most, around=around)
+        works: list[Work] = []
+        while queue and len(works) < most:
+            work = queue.popleft()
+            if work.wanted or not self._results.abandon(work):
+                works.append(work)
+        return works
+
+    def _choose(self, decoded: Queues, now: float) -> deque[Work]:
+        interactive, stream = decoded["interactive"], decoded["stream"]
         if not stream:
             return interactive
-        waited_s = now - max(stream[0].queued_at, self._stream_served)
+        waited_s = now - max(stream[0].decoded_at, self._stream_served)
         if interactive and waited_s < self._policy.stream_wait_s:
             return interactive
         self._stream_served = now
         return stream
 
-    def _batch_size(self, now: float) -> int:
-        most = min(self._policy.max_batch, self._isolation.fits)
-        if self._seconds_per_image <= 0 or not self._places.interactive_around(now):
-            return most
-        return max(1, min(most, int(self._policy.short_batch_s / self._seconds_per_image)))
+    def _other_size(self, size: int, *, around: bool) -> int:
+        larger = 2 * size <= min(self._policy.max_batch, self._isolation.fits)
+        return 2 * size if larger and size < self._policy.few and not around else max(1, size // 2)
 
-    # On the event loop.
+    def _most(self, *, around: bool) -> int:
+        """Images in a batch: as many as notably raise the throughput, and no longer than is bearable."""
+        policy, cost = self._policy, self._cost
+        short, useful = cost.within(policy.short_batch_s), cost.useful()
+        wanted = min(short, max(useful, policy.few)) if around else max(short, useful)
+        return max(1, min(wanted, policy.max_batch, self._isolation.fits))
 
-    def _ended(self, life: asyncio.Future[None]) -> None:
-        """The device thread is over, on purpose or not: whoever still waits is told."""
-        self._death = life.exception()
-        reason: Exception
-        if self._death is not None:
-            log.error("the inference thread died", error=repr(self._death), exc_info=self._death)
-            reason = DeviceThreadDied("the inference thread died; see the log")
-            reason.__cause__ = self._death
+
+def _outcomes(works: list[Work], found: Outcomes, top_k: int) -> list[Answer | Exception]:
+    """One for each work. The best classes are looked up for the whole batch at once."""
+    failures = found.failures
+    if len(failures) == len(works):
+        return [failures[place] for place in range(len(works))]
+    best = found.rows.topk(min(top_k, found.rows.shape[1]))
+    rows = zip(found.rows.numpy(), best.indices.tolist(), best.values.tolist(), strict=True)
+    outcomes: list[Answer | Exception] = []
+    for place, work in enumerate(works):
+        if place in failures:
+            outcomes.append(failures[place])
         else:
-            reason = Overloaded("the inference core is stopping")
-        with self._ready:
-            waiting = [*self._in_hand, *self._queues["interactive"], *self._queues["stream"]]
-            for queue in self._queues.values():
-                queue.clear()
-        _settle([(work, reason) for work in waiting])
-
-
-def _settle(outcomes: list[tuple[_Work, Answer | Exception]]) -> None:
-    for work, outcome in outcomes:
-        if work.answer.done():
-            continue
-        if isinstance(outcome, Answer):
-            work.answer.set_result(outcome)
-        else:
-            work.answer.set_exception(outcome)
+            row, classes, probabilities = next(rows)
+            assert work.facts is not None
+            outcomes.append(Answer(work.facts, row.tobytes(), classes, probabilities))
+    return outcomes

@@ -1,22 +1,31 @@
 """The one way to score an image: encoded bytes in, `Prediction` out, for requests and for the stream alike."""
 
 import asyncio
+import math
 import time
 import warnings
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import torch
 
-from errors import Invalid
-from inference.batcher import Answer, Batcher, BatchPolicy
+from errors import Invalid, Overloaded
+from inference.batcher import Batcher, BatchPolicy
 from inference.choice import open_engine
-from inference.decode_pool import Decoded, DecodePool
+from inference.decode_pool import Decoder
 from inference.engine import Engine
+from inference.isolation import Isolation
+from inference.line import Line
 from inference.model import load_model
-from inference.places import Priority
+from inference.places import Places
 from inference.preprocess import Preprocessing
-from schemas.predictions import ClassProbability, ModelInfo, Prediction, Timings
+from inference.reading import reader
+from inference.result_cache import ResultCache
+from inference.results import Results
+from inference.threads import died, serving
+from inference.works import PRIORITIES, Call, Priority, Waiter, Work
+from schemas.predictions import ModelInfo, Prediction
 from settings import InferenceSettings
 from telemetry import Metrics, logger
 
@@ -25,75 +34,121 @@ log = logger("inference")
 
 
 class InferenceCore:
-    """Decode pool, micro-batcher and engine behind one method. Made by `open_core`."""
+    """Decode threads, micro-batcher, engine and result cache behind two doors. Made by `open_core`.
+
+    1. `score` and `score_all` put encoded images into the `Line`;
+    2. a decode thread (`Decoder`) looks for the same bytes among what is known and under way, and decodes the rest;
+    3. the device thread (`Batcher`) takes them in batches;
+    4. `Results` tell the callers, on the event loop.
+    """
 
     def __init__(
-        self, info: ModelInfo, pool: DecodePool, batcher: Batcher, settings: InferenceSettings, metrics: Metrics
+        self,
+        info: ModelInfo,
+        preprocessing: Preprocessing,
+        engine: Engine,
+        settings: InferenceSettings,
+        metrics: Metrics,
     ) -> None:
         self.info = info
-        self._pool = pool
-        self._batcher = batcher
         self._top_k = settings.top_k
         self._metrics = metrics
+        self._loop = asyncio.get_running_loop()
+        self._line = Line(ahead=2 * settings.max_batch)
+        cache = ResultCache(settings.cache_entries)
+        self._results = Results(info, cache, self._line, metrics)
+        read = reader(settings.decode, info.precision)
+        self._decoder = Decoder(settings, preprocessing, read, self._line, self._results)
+        probe = torch.full((3, preprocessing.crop, preprocessing.crop), 127, dtype=torch.uint8)
+        self._isolation = Isolation(engine, probe, metrics)
+        policy = BatchPolicy(max_batch=settings.max_batch, top_k=settings.top_k)
+        self._batcher = Batcher(self._isolation, policy, self._line, self._results, metrics)
+        self._places = Places(max(64, 4 * settings.max_batch), self._batcher.wait_s, metrics)
+        self._batcher.around = self._places.around
+        self._over: str | None = None
 
-    async def score(self, image: bytes, priority: Priority, *, top_k: int | None = None) -> Prediction:
+    async def score(
+        self, image: bytes, priority: Priority, *, top_k: int | None = None, deadline_s: float = math.inf
+    ) -> Prediction:
         """The model's answer for one encoded image.
 
-        `top_k` is how many classes are listed (default SCORER_TOP_K; at most all). Interactive callers go first, and
-        are refused at once (Overloaded) when too many wait; stream callers wait for a place.
+        `top_k` is how many classes are listed (default SCORER_TOP_K; at most all). Interactive callers go first; they
+        are refused (Overloaded) at once when too many wait or the answer is not to be expected within `deadline_s`,
+        and later when it has not come by then. Stream callers wait.
         Raises InvalidImage, UnsupportedImage, ImageTooLarge, EngineRejected, Overloaded; a bug propagates as itself.
         """
-        begun = time.perf_counter()
-        try:
-            async with self._batcher.place(priority):
-                decoded = await self._pool.decode(image, priority)
-                answer = await self._batcher.predict(decoded.pixels, priority)
-        except Invalid as refusal:
-            self._metrics.refused.labels(refusal.reason).inc()
-            raise
-        return self._prediction(decoded, answer, top_k or self._top_k, begun)
+        if priority == "stream":
+            (outcome,) = await self._ask([image], priority, top_k)
+        else:
+            self._check_open()
+            with self._places.hold(deadline_s):
+                try:
+                    async with asyncio.timeout(None if math.isinf(deadline_s) else deadline_s):
+                        (outcome,) = await self._ask([image], priority, top_k)
+                except TimeoutError:
+                    self._metrics.refused.labels("deadline").inc()
+                    raise Overloaded(
+                        f"there was no answer within {deadline_s:g} s", retry_after_s=self._batcher.wait_s(1)
+                    ) from None
+        if isinstance(outcome, Invalid):
+            raise outcome
+        return outcome
 
     async def score_all(self, images: Sequence[bytes]) -> list[Prediction | Invalid]:
         """The stream's door: one outcome for each image, in order; a bad image fails alone. A bug propagates."""
-
-        async def one(image: bytes) -> Prediction | Invalid:
-            try:
-                return await self.score(image, "stream")
-            except Invalid as refusal:
-                return refusal
-
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(image)) for image in images]
-        return [task.result() for task in tasks]
+        return await self._ask(images, "stream", None) if images else []
 
     def trouble(self) -> str | None:
         """None while images can be scored, else why not, in words."""
-        return self._batcher.trouble()
+        over = self._line.over
+        return str(over) if over is not None else self._isolation.trouble
 
-    def _prediction(self, decoded: Decoded, answer: Answer, top_k: int, begun: float) -> Prediction:
-        labels = self.info.labels
-        best = answer.probabilities.topk(min(top_k, len(labels)))
-        top = tuple(
-            ClassProbability(class_id=class_id, label=labels[class_id], probability=probability)
-            for class_id, probability in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    async def _ask(self, images: Sequence[bytes], priority: Priority, top_k: int | None) -> list[Prediction | Invalid]:
+        call = Call(self._loop.create_future(), [None] * len(images), len(images), top_k or self._top_k)
+        now = time.perf_counter()
+        self._check_open()
+        self._line.submit(
+            [Work(image, priority, [Waiter(call, place, now)]) for place, image in enumerate(images)], priority
         )
-        self._metrics.top1.observe(top[0].probability)
-        return Prediction(
-            predicted_class=top[0].class_id,
-            label=top[0].label,
-            probability=top[0].probability,
-            top=top,
-            model_version=self.info.model_version,
-            engine=self.info.engine,
-            precision=self.info.precision,
-            image=decoded.image,
-            timings_ms=Timings(
-                decode=_ms(decoded.seconds),
-                queue=_ms(answer.queue_s),
-                infer=_ms(answer.infer_s),
-                total=_ms(time.perf_counter() - begun),
-            ),
-        )
+        try:
+            await call.over
+        finally:
+            if call.left:
+                self._line.drop_unwanted(priority, self._results.abandon)
+        return [outcome for outcome in call.outcomes if outcome is not None]
+
+    def _check_open(self) -> None:
+        """Raises Overloaded when the core is stopping, InferenceThreadDied when it is dead."""
+        if (over := self._line.over) is not None:
+            if isinstance(over, Overloaded):
+                self._metrics.refused.labels("stopping").inc()
+            raise type(over)(*over.args) from over
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Warm up and serve. Who still waits at the end is refused with Overloaded; what runs is answered."""
+        threads = self._decoder.threads
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._batcher.running(partial(self._ended, "the device thread")))
+            for priority in PRIORITIES:
+                decode = partial(self._decoder.serve, priority)
+                ended = partial(self._ended, "a decode thread")
+                await stack.enter_async_context(serving(f"decode-{priority}", threads, decode, ended))
+            for priority in PRIORITIES:
+                self._metrics.queue_depth.labels(priority).set_function(partial(self._line.depth, priority))
+            try:
+                yield
+            finally:
+                self._close(Overloaded("the inference core is stopping"))
+
+    def _ended(self, who: str, death: BaseException | None) -> None:
+        """A thread is over, on purpose or not: whoever still waits is told."""
+        if death is not None:
+            log.error("a thread of the inference core died", thread=who, error=repr(death), exc_info=death)
+            self._close(died(who, death))
+
+    def _close(self, reason: Exception) -> None:
+        self._results.finish([(work, reason) for work in self._line.close(reason)])
 
 
 @asynccontextmanager
@@ -113,26 +168,16 @@ async def run_core(
     """A core over an engine that is there already. Who still waits at the end is refused with Overloaded."""
     # Pillow remarks on odd metadata of pictures that it reads all the same; that is nobody's concern here.
     warnings.filterwarnings("ignore", module=r"PIL\.")
-    probe = torch.full((3, preprocessing.crop, preprocessing.crop), 127, dtype=torch.uint8)
-    policy = BatchPolicy(max_batch=settings.max_batch, places=max(64, 4 * settings.max_batch))
     begun = time.perf_counter()
-    batcher = Batcher(engine, policy, metrics, probe)
-    pool = DecodePool(settings, preprocessing, metrics)
-    try:
-        async with batcher.running():
-            metrics.model_info.labels(info.model_version, info.engine, info.precision, info.device, info.weights).set(1)
-            log.info(
-                "the model is ready",
-                model_version=info.model_version,
-                engine=info.engine,
-                precision=info.precision,
-                device=info.device,
-                warm_up_s=round(time.perf_counter() - begun, 2),
-            )
-            yield InferenceCore(info, pool, batcher, settings, metrics)
-    finally:
-        await pool.close()
-
-
-def _ms(seconds: float) -> float:
-    return round(seconds * 1000, 3)
+    core = InferenceCore(info, preprocessing, engine, settings, metrics)
+    async with core.running():
+        metrics.model_info.labels(info.model_version, info.engine, info.precision, info.device, info.weights).set(1)
+        log.info(
+            "the model is ready",
+            model_version=info.model_version,
+            engine=info.engine,
+            precision=info.precision,
+            device=info.device,
+            warm_up_s=round(time.perf_counter() - begun, 2),
+        )
+        yield core

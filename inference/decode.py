@@ -8,11 +8,14 @@ there it is as fast (zlib-ng) or faster (GIF), knows animations and odd colour m
 import hashlib
 import io
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from PIL import BmpImagePlugin, GifImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from torch import Tensor
 from torchvision.io import ImageReadMode, decode_jpeg
 
 from errors import ImageTooLarge, InvalidImage
@@ -97,47 +100,65 @@ def probe(data: bytes, limits: Limits) -> Probe:
     return Probe(data, format_, file)
 
 
-def decode(image: Probe) -> tuple[Image.Image, ImageInfo]:
-    """The upright RGB picture and its facts. Raises InvalidImage."""
-    try:
-        picture = _jpeg(image) or _rgb(image.file)
-        turn = UPRIGHT.get(_orientation(image.file))
+def decode(image: Probe, sha256: str | None = None) -> tuple[Image.Image, ImageInfo]:
+    """The upright RGB picture and its facts; `sha256` of the bytes where it is known already. Raises InvalidImage."""
+    with refusing(image):
+        pixels = jpeg_pixels(image)
+        picture = rgb(image.file) if pixels is None else Image.fromarray(pixels.numpy())
+        turn = UPRIGHT.get(orientation(image.file))
         upright = picture if turn is None else picture.transpose(turn)
+    return upright, facts(image, upright.size, sha256)
+
+
+@contextmanager
+def refusing(image: Probe) -> Iterator[None]:
+    """Around a decoder: whatever it raises is an InvalidImage."""
+    try:
+        yield
     except (MemoryError, InvalidImage):
         raise
     except Exception as error:
         raise InvalidImage(f"the {image.format.upper()} cannot be decoded: {_line(error)}") from error
-    info = ImageInfo(
-        sha256=hashlib.sha256(image.data).hexdigest(),
-        format=image.format,
-        width=upright.width,
-        height=upright.height,
-        bytes=len(image.data),
-    )
-    return upright, info
 
 
-def _jpeg(image: Probe) -> Image.Image | None:
-    """The picture by way of torchvision, or None where Pillow should have a look (CMYK, or torchvision refuses)."""
-    if image.format != "jpeg":
-        return None
+def facts(image: Probe, size: tuple[int, int], sha256: str | None) -> ImageInfo:
+    """`size` is width and height of the whole picture, upright."""
+    width, height = size
+    digest = sha256 or hashlib.sha256(image.data).hexdigest()
+    return ImageInfo(sha256=digest, format=image.format, width=width, height=height, bytes=len(image.data))
+
+
+def plain_jpeg(image: Probe) -> bool:
+    """Whether it is a JPEG of grey or colour: libjpeg's ordinary case."""
+    return image.format == "jpeg" and image.file.mode in {"L", "RGB"}
+
+
+def check_scans(image: Probe) -> None:
+    """Raises InvalidImage for a JPEG that would take absurdly long."""
     scans = sum(1 for _ in _SCAN.finditer(image.data))
     if scans > MOST_SCANS:
         raise InvalidImage(f"the JPEG has {scans:,} scans; at most {MOST_SCANS} are decoded")
-    if image.file.mode not in {"L", "RGB"}:
+
+
+def jpeg_pixels(image: Probe) -> Tensor | None:
+    """uint8 [H, W, 3] by way of torchvision, or None where Pillow should have a look (CMYK, or torchvision refuses)."""
+    if image.format == "jpeg":
+        check_scans(image)
+    if not plain_jpeg(image):
         return None
     try:
         encoded = torch.frombuffer(bytearray(image.data), dtype=torch.uint8)
-        pixels = decode_jpeg(encoded, mode=ImageReadMode.RGB)
+        pixels: Tensor = decode_jpeg(encoded, mode=ImageReadMode.RGB).permute(1, 2, 0)
     except RuntimeError:
         return None
-    height, width = pixels.shape[1:]
+    height, width = pixels.shape[:2]
     if (width, height) != image.file.size:
         raise InvalidImage("the JPEG's header gives more than one size")
-    return Image.fromarray(pixels.permute(1, 2, 0).numpy())
+    return pixels
 
 
-def _rgb(file: ImageFile.ImageFile) -> Image.Image:
+def rgb(file: ImageFile.ImageFile) -> Image.Image:
+    """The picture as Pillow reads it."""
     file.load()
     if file.mode.startswith("I"):
         return Image.fromarray((np.asarray(file) >> 8).astype(np.uint8)).convert("RGB")
@@ -146,7 +167,7 @@ def _rgb(file: ImageFile.ImageFile) -> Image.Image:
     return file if file.mode == "RGB" else file.convert("RGB")
 
 
-def _orientation(file: ImageFile.ImageFile) -> int:
+def orientation(file: ImageFile.ImageFile) -> int:
     """EXIF (or XMP) orientation, 1 to 8; 1 where it is missing or unreadable: the picture itself is fine."""
     try:
         value = file.getexif().get(ORIENTATION)

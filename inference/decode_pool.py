@@ -1,116 +1,87 @@
-"""Threads that decode: interactive images ahead of the stream's, and never too many pixels in memory at once."""
+"""Threads that decode: those of the stream apart from the others, and never too many pixels in memory at once."""
 
-import asyncio
+import hashlib
+import os
+import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import suppress
 
-from torch import Tensor
-
-from errors import Overloaded
 from inference.cores import usable_cores
-from inference.decode import Limits, decode, probe
-from inference.places import Priority
+from inference.decode import Limits, probe
+from inference.line import Line
 from inference.preprocess import Preprocessing
-from schemas.predictions import ImageInfo
+from inference.reading import Read
+from inference.results import Results
+from inference.threads import died
+from inference.works import Priority, Work
 from settings import InferenceSettings
-from telemetry import Metrics
 
-SPARE = 1
-"""Decodes of the stream that may wait in the pool, so that no thread idles: no more stand before a request."""
-
-
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """The model's input, uint8 [3, crop, crop], the image's facts, and the seconds it took."""
-
-    pixels: Tensor
-    image: ImageInfo
-    seconds: float
+NICE = 10
+"""Steps by which the stream's decode threads stand back: where the device is the CPU, they work while it has nothing to
+do, and do not slow a forward pass down whose threads wait for each other."""
 
 
-class DecodePool:
-    """One thread a core. Lives on one event loop."""
+class Decoder:
+    """What a decode thread does with an image, by class: `serve` until the line is closed."""
 
-    def __init__(self, settings: InferenceSettings, preprocessing: Preprocessing, metrics: Metrics) -> None:
-        self._workers = usable_cores()
-        self._executor = ThreadPoolExecutor(self._workers, thread_name_prefix="decode")
+    def __init__(
+        self, settings: InferenceSettings, preprocessing: Preprocessing, read: Read, line: Line, results: Results
+    ) -> None:
+        self.threads = usable_cores()
+        """Of each class."""
         self._limits = Limits(settings.max_image_bytes, settings.max_image_pixels)
         self._budget = PixelBudget(2 * settings.max_image_pixels)
+        self._read = read
         self._preprocessing = preprocessing
-        self._metrics = metrics
-        self._loop = asyncio.get_running_loop()
-        self._outstanding: dict[Priority, int] = {"interactive": 0, "stream": 0}
-        self._waiting: deque[asyncio.Future[None]] = deque()
-        self._closing = False
+        self._line = line
+        self._results = results
+        self._share = settings.cache_entries > 0
 
-    async def decode(self, data: bytes, priority: Priority) -> Decoded:
-        """Raises InvalidImage, UnsupportedImage, ImageTooLarge, Overloaded (stopping). Drops callers that left."""
+    def serve(self, priority: Priority) -> None:
         if priority == "stream":
-            await self._turn()
-        else:
-            self._outstanding[priority] += 1
-        if self._closing:
-            self._finished(priority)
-            raise Overloaded("the inference core is stopping")
-        job = self._executor.submit(self._work, data)
+            _stand_back()
+        while (work := self._line.take_encoded(priority)) is not None:
+            ready: Work | None = None
+            try:
+                ready = work if self._decode(work) else None
+            except Exception as failure:  # noqa: BLE001  (the caller gets it, whatever it is)
+                self._results.finish([(work, failure)])
+            except BaseException as death:
+                self._results.finish([(work, died("a decode thread", death))])
+                raise
+            finally:
+                over = self._line.put_decoded(ready, priority)
+            if ready is not None and over is not None:
+                self._results.finish([(ready, over)])
 
-        def done(_: Future[Decoded]) -> None:
-            self._loop.call_soon_threadsafe(self._finished, priority)
-
-        job.add_done_callback(done)
-        return await asyncio.wrap_future(job)
-
-    async def close(self) -> None:
-        """Refuse who waits, finish what runs."""
-        self._closing = True
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_exception(Overloaded("the inference core is stopping"))
-        await asyncio.to_thread(self._executor.shutdown)
-
-    async def _turn(self) -> None:
-        """Wait until the stream may hand another image to the pool, in order of arrival."""
-        waiter: asyncio.Future[None] = self._loop.create_future()
-        self._waiting.append(waiter)
-        self._admit()
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            if not waiter.cancelled():
-                self._finished("stream")
-            raise
-
-    def _admit(self) -> None:
-        """One decode of the stream always; more while threads would idle."""
-        while self._waiting:
-            stream = self._outstanding["stream"]
-            if stream and stream + self._outstanding["interactive"] >= self._workers + SPARE:
-                return
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                self._outstanding["stream"] += 1
-                waiter.set_result(None)
-
-    def _finished(self, priority: Priority) -> None:
-        self._outstanding[priority] -= 1
-        self._admit()
-
-    def _work(self, data: bytes) -> Decoded:
-        """On a thread of the pool."""
+    def _decode(self, work: Work) -> bool:
+        """Whether there is something for the device. Raises InvalidImage, UnsupportedImage, ImageTooLarge."""
+        if not work.wanted:
+            return False
+        data = work.image
+        self._limits.check_bytes(len(data))
         begun = time.perf_counter()
+        digest = hashlib.sha256(data).hexdigest()
+        if self._share and not self._results.claim(work, digest):
+            return False
         image = probe(data, self._limits)
-        with self._budget.hold(image.pixels):
-            picture, facts = decode(image)
-            pixels = self._preprocessing.pixels(picture)
-        seconds = time.perf_counter() - begun
-        self._metrics.decode_seconds.observe(seconds)
-        return Decoded(pixels, facts, seconds)
+        self._budget.take(image.pixels)
+        try:
+            work.pixels, work.facts = self._read(image, self._preprocessing, digest)
+        finally:
+            self._budget.give(image.pixels)
+        work.image = b""
+        work.decoded_at = time.perf_counter()
+        work.decode_s = work.decoded_at - begun
+        return True
+
+
+def _stand_back() -> None:
+    """Only Linux knows a priority for each thread."""
+    if sys.platform == "linux":
+        with suppress(OSError):  # a sandbox may forbid even this
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
 class PixelBudget:
@@ -121,15 +92,15 @@ class PixelBudget:
         self._held = 0
         self._changed = threading.Condition()
 
-    @contextmanager
-    def hold(self, pixels: int) -> Iterator[None]:
-        """Wait until they fit."""
+    def take(self, pixels: int) -> None:
+        """Wait until they fit. `give` must follow."""
         with self._changed:
-            self._changed.wait_for(lambda: self._held == 0 or self._held + pixels <= self._pixels)
+            while self._held and self._held + pixels > self._pixels:
+                self._changed.wait()
             self._held += pixels
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._held -= pixels
-                self._changed.notify_all()
+
+    def give(self, pixels: int) -> None:
+        """Give back what was taken."""
+        with self._changed:
+            self._held -= pixels
+            self._changed.notify_all()

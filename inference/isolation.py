@@ -1,17 +1,29 @@
 """One bad image must not take its batch mates along: run a batch, halve it when it fails, judge what is left."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from errors import EngineRejected
 from inference.engine import Engine
+from inference.preprocess import stack
 from telemetry import Metrics, logger
 
 log = logger("inference")
-Outcome = Tensor | Exception
-"""Probabilities, float32 [C]; or EngineRejected; or, where the engine fails on everything, its own exception: a bug."""
+_NONE = torch.empty(0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """What became of a batch."""
+
+    rows: Tensor
+    """Probabilities, float32 [N, C], of the N images that have some, in order."""
+    failures: Mapping[int, Exception]
+    """Why the others have none, by their place: EngineRejected; or, where the engine fails on everything, its own
+    exception: a bug."""
 
 
 class NotFinite(ArithmeticError):
@@ -22,7 +34,7 @@ class Isolation:
     """Runs the engine on behalf of the batcher, on the device thread."""
 
     def __init__(self, engine: Engine, probe: Tensor, metrics: Metrics) -> None:
-        self._engine = engine
+        self.engine = engine
         self._probe = probe
         self._metrics = metrics
         self.trouble: str | None = None
@@ -34,8 +46,8 @@ class Isolation:
         """Run the probe alone. Raises what the engine raises, or NotFinite."""
         self._one(self._probe)
 
-    def answers(self, images: Sequence[Tensor]) -> list[Outcome]:
-        """One outcome for each image [3, H, W], in order."""
+    def outcomes(self, images: Sequence[Tensor]) -> Outcomes:
+        """Run images [3, H, W] together, and apart where that fails."""
         try:
             rows = self._forward(images)
         except Exception as failure:  # noqa: BLE001  (engines fail in many ways; the probe decides whose fault it is)
@@ -43,21 +55,22 @@ class Isolation:
                 self.fits = len(images) // 2
                 log.warning("a batch did not fit into memory", images=len(images), next_at_most=self.fits)
             if len(images) == 1:
-                return [self._judge(image, failure) for image in images]
+                return self._judge(images[0], failure)
             half = len(images) // 2
-            return self.answers(images[:half]) + self.answers(images[half:])
-        outcomes: list[Outcome] = []
-        for image, row in zip(images, rows, strict=True):
-            if row.isfinite().all():
-                self.trouble = None
-                outcomes.append(row)
-            elif len(images) == 1:
-                outcomes.append(self._judge(image, NotFinite("the probabilities are not finite")))
-            else:
-                outcomes += self.answers([image])
-        return outcomes
+            return _joined([self.outcomes(images[:half]), self.outcomes(images[half:])])
+        if rows.sum().isfinite():  # probabilities: the sum is as finite as each of them
+            self.trouble = None
+            return Outcomes(rows, {})
+        if len(images) == 1:
+            return self._judge(images[0], NotFinite("the probabilities are not finite"))
+        return _joined(
+            [
+                Outcomes(row.unsqueeze(0), {}) if row.isfinite().all() else self.outcomes([image])
+                for image, row in zip(images, rows, strict=True)
+            ]
+        )
 
-    def _judge(self, image: Tensor, failure: Exception) -> Outcome:
+    def _judge(self, image: Tensor, failure: Exception) -> Outcomes:
         """The engine failed on one image alone. Is it the engine, the image, or was it a passing thing?"""
         try:
             self.check_probe()
@@ -65,13 +78,15 @@ class Isolation:
             if self.trouble is None:
                 log.error("the engine fails on every image", error=_line(general), exc_info=general)
             self.trouble = f"the engine fails on every image: {_line(general)}"
-            return failure
+            return Outcomes(_NONE, {0: failure})
         try:
-            return self._one(image)
+            row = self._one(image)
         except Exception as again:  # noqa: BLE001  (likewise)
-            rejected = EngineRejected(f"the {self._engine.name} engine fails on this image alone: {_line(again)}")
+            rejected = EngineRejected(f"the {self.engine.name} engine fails on this image alone: {_line(again)}")
             rejected.__cause__ = again
-            return rejected
+            return Outcomes(_NONE, {0: rejected})
+        self.trouble = None
+        return Outcomes(row.unsqueeze(0), {})
 
     def _one(self, image: Tensor) -> Tensor:
         row = self._forward([image])[0]
@@ -81,11 +96,21 @@ class Isolation:
 
     def _forward(self, images: Sequence[Tensor]) -> Tensor:
         with self._metrics.inference_seconds.time():
-            rows = self._engine.predict(torch.stack(list(images)))
+            rows = self.engine.predict(stack(images))
         self._metrics.batch_size.observe(len(images))
         if rows.ndim != 2 or len(rows) != len(images):
             raise RuntimeError(f"the engine answered {tuple(rows.shape)} for {len(images)} images")
         return rows
+
+
+def _joined(parts: Sequence[Outcomes]) -> Outcomes:
+    failures: dict[int, Exception] = {}
+    place = 0
+    for part in parts:
+        failures |= {place + number: failure for number, failure in part.failures.items()}
+        place += len(part.rows) + len(part.failures)
+    rows = [part.rows for part in parts if len(part.rows)]
+    return Outcomes(torch.cat(rows) if rows else _NONE, failures)
 
 
 def _line(error: Exception) -> str:

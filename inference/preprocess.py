@@ -1,10 +1,10 @@
 """From an RGB picture to the model's input: resize the shorter side, crop the middle; bit for bit as torchvision does.
 
-The resize is Pillow's, because the reference (torchvision's transforms on a PIL image) is. Resizing a tensor with
-antialias moves one pixel in eight by one level and takes longer.
+The resize is Pillow's, because the reference (torchvision's transforms on a PIL image) is. reading.py has a faster one.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -61,14 +61,10 @@ class Preprocessing:
         )
 
     def pixels(self, picture: Image.Image) -> Tensor:
-        """RGB picture of any size to uint8 [3, crop, crop]."""
+        """RGB picture of any size to uint8 [3, crop, crop]; in memory the channels are last."""
         width, height = picture.size
-        short, long = sorted(picture.size)
-        # The long side is rounded down, the offset of the crop to even: both as torchvision does.
-        resized_long = int(self.resize * long / short)
-        to = (self.resize, resized_long) if width <= height else (resized_long, self.resize)
-        left, top = (round((side - self.crop) / 2.0) for side in to)
-        if long > ELONGATED * short:
+        to, (left, top) = self.plan(picture.size)
+        if elongated(picture.size):
             across, down = width / to[0], height / to[1]
             right, bottom = min((left + self.crop) * across, width), min((top + self.crop) * down, height)
             box = (left * across, top * down, right, bottom)
@@ -76,7 +72,16 @@ class Preprocessing:
         else:
             resized = picture if picture.size == to else picture.resize(to, Image.Resampling.BILINEAR)
             cropped = resized.crop((left, top, left + self.crop, top + self.crop))
-        return torch.from_numpy(np.array(cropped)).permute(2, 0, 1).contiguous()
+        return torch.from_numpy(np.array(cropped)).permute(2, 0, 1)
+
+    def plan(self, size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Width and height to resize a picture of `size` to, then left and top of the crop."""
+        width, height = size
+        # The long side is rounded down, the offset of the crop to even: both as torchvision does.
+        resized_long = int(self.resize * max(size) / min(size))
+        to = (self.resize, resized_long) if width <= height else (resized_long, self.resize)
+        left, top = (round((side - self.crop) / 2.0) for side in to)
+        return to, (left, top)
 
     def normalised(self, batch: Tensor) -> Tensor:
         """uint8 [N, 3, H, W] to float32, as the weights expect it; float32 is taken to be so already."""
@@ -85,6 +90,16 @@ class Preprocessing:
         mean = torch.tensor(self.mean, device=batch.device).view(1, 3, 1, 1)
         std = torch.tensor(self.std, device=batch.device).view(1, 3, 1, 1)
         return batch.to(torch.float32).div_(255).sub_(mean).div_(std)
+
+
+def elongated(size: tuple[int, int]) -> bool:
+    """Whether only the middle of a picture of this size is resized."""
+    return max(size) > ELONGATED * min(size)
+
+
+def stack(images: Sequence[Tensor]) -> Tensor:
+    """Images [3, H, W] to a batch [N, 3, H, W] whose channels are last in memory, as theirs are: a plain copy."""
+    return torch.stack([image.permute(1, 2, 0) for image in images]).permute(0, 3, 1, 2)
 
 
 def _side(text: str, value: str | None, default: int) -> int:

@@ -11,6 +11,7 @@ from schemas.fields import (
     checked_name,
     checked_sha256,
     checked_time,
+    is_plain_name,
     json_object,
     picture,
     shown,
@@ -45,7 +46,10 @@ def structured(value: bytes, media_type: str) -> Draft:
 
 def binary(value: bytes, attributes: Mapping[str, bytes], media_type: str) -> Draft:
     """Attributes in `ce_` headers (given here without it); the value is the image, or JSON where its type says so."""
-    texts = {name: _text(name, raw) for name, raw in attributes.items() if name in _READ}
+    try:
+        texts = {name: raw.decode() for name, raw in attributes.items() if name in _READ}
+    except UnicodeDecodeError:
+        texts = {name: _text(name, raw) for name, raw in attributes.items() if name in _READ}
     if not is_json(media_type):
         return _draft(texts, "ce_", value)
     return _draft(texts, "ce_", *picture("the value", json_object("the value", value)))
@@ -63,21 +67,23 @@ def _text(name: str, raw: bytes) -> str:
 
 def _draft(attributes: Mapping[str, Any], prefix: str, image: bytes | ImageRef, sha256: str | None = None) -> Draft:
     """Draft from the attributes; `prefix` is how they are spelt in messages. A null attribute counts as absent."""
-    given = {name: value for name, value in attributes.items() if value is not None}
     for name in REQUIRED:
-        if name not in given:
+        value = attributes.get(name)
+        if value is None:
             raise InvalidEvent(f"{prefix}{name} is missing: a CloudEvent needs {', '.join(REQUIRED)}")
-        checked_name(f"{prefix}{name}", given[name])
-    if given["specversion"] != SPEC_VERSION:
-        raise InvalidEvent(f"{prefix}specversion is {shown(given['specversion'])}: only {SPEC_VERSION} is read")
-    if sha256 is None and "sha256" in given:
-        sha256 = checked_sha256(f"{prefix}sha256", given["sha256"])
+        if not is_plain_name(value):
+            checked_name(f"{prefix}{name}", value)
+    if attributes["specversion"] != SPEC_VERSION:
+        raise InvalidEvent(f"{prefix}specversion is {shown(attributes['specversion'])}: only {SPEC_VERSION} is read")
+    time, digest, traceparent = (attributes.get(name) for name in ("time", "sha256", "traceparent"))
+    if sha256 is None and digest is not None:
+        sha256 = checked_sha256(f"{prefix}sha256", digest)
         image = ImageRef(image.uri, sha256) if isinstance(image, ImageRef) else image
     return Draft(
         image=image,
-        source=given["source"],
-        id=given["id"],
-        time=checked_time(f"{prefix}time", given["time"]) if "time" in given else None,
+        source=attributes["source"],
+        id=attributes["id"],
+        time=None if time is None else checked_time(f"{prefix}time", time),
         sha256=sha256,
-        traceparent=valid_traceparent(given.get("traceparent")),
+        traceparent=None if traceparent is None else valid_traceparent(traceparent),
     )

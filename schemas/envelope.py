@@ -5,6 +5,7 @@ import re
 from base64 import b64encode
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Literal
 
 from pydantic_core import to_json
@@ -73,13 +74,14 @@ def decode_event(record: Record, id_fallback: Literal["coordinates", "sha256"]) 
     if draft.sha256 is not None and isinstance(draft.image, bytes):
         _check_digest(draft.image, draft.sha256)
     source, event_id = _identity(draft, record.at, headers.get("streamscorer-origin"), id_fallback)
+    traceparent = headers.get("traceparent")
     return ImageEvent(
         source=source,
         id=event_id,
         image=draft.image,
         event_time=draft.time or _record_time(record.at),
         sha256=draft.sha256,
-        traceparent=valid_traceparent(headers.get("traceparent")) or draft.traceparent,
+        traceparent=(traceparent and valid_traceparent(traceparent)) or draft.traceparent,
     )
 
 
@@ -110,6 +112,7 @@ def encode_event(event: ImageEvent, form: Form = "binary") -> Encoded:
     return Encoded(event.id.encode(), value, tuple(headers))
 
 
+@lru_cache(maxsize=64)
 def _media_type(raw: bytes | None) -> str:
     """Media type without its parameters; garbage in it decides nothing, so it is no error."""
     return (raw or b"").decode("latin-1").partition(";")[0].strip().lower()

@@ -44,12 +44,17 @@ def shown(value: object) -> str:
     return "an object" if isinstance(value, dict) else "an array" if isinstance(value, list) else "a number or boolean"
 
 
+def is_plain_name(value: object) -> bool:
+    """Whether `value` is a name beyond doubt, as nearly all are; `checked_name` decides about the rest."""
+    return isinstance(value, str) and 0 < len(value) <= MAX_NAME_BYTES and value.isascii() and value.isprintable()
+
+
 def checked_name(field: str, value: object) -> str:
     """A source or an id: a string that is not empty, without control characters, of at most 1024 bytes in UTF-8."""
     if not isinstance(value, str):
         raise InvalidEvent(f"{field} must be a string, not {shown(value)}")
-    if 0 < len(value) <= MAX_NAME_BYTES and value.isascii() and value.isprintable():
-        return value  # as nearly all are
+    if is_plain_name(value):
+        return value
     if not value:
         raise InvalidEvent(f"{field} is empty")
     if _utf8_length(field, value) > MAX_NAME_BYTES:

@@ -5,25 +5,30 @@ The driver's own way takes about a microsecond for each value: with 22 columns, 
 
 from collections.abc import Iterable, Sequence
 
+_BETWEEN = "\x00"
+"""What no text in PostgreSQL can hold."""
+
 
 def text_array(values: Sequence[str | None]) -> str:
-    """A literal of text[]; the values hold no NUL (see `texts.storable`)."""
+    """A literal of text[]. Raises ValueError where a value holds NUL (see `texts.storable`)."""
     if None in values:
-        return _bare_array("NULL" if value is None else f'"{_escaped(value)}"' for value in values)
+        return _literal("NULL" if value is None else f'"{_escaped(value)}"' for value in values)
     if not values:
         return "{}"
-    # All at once: NUL, which no storable text holds, keeps the elements apart.
-    escaped = _escaped("\x00".join(value for value in values if value is not None))
-    return '{"' + escaped.replace("\x00", '","') + '"}'
+    # Escaped all at once, which costs a tenth.
+    joined = _BETWEEN.join(value for value in values if value is not None)
+    if joined.count(_BETWEEN) != len(values) - 1:
+        raise ValueError("PostgreSQL holds no text with NUL")
+    return '{"' + _escaped(joined).replace(_BETWEEN, '","') + '"}'
 
 
 def number_array(values: Iterable[float]) -> str:
     """A literal of int[], bigint[] or float8[]; floats come back bit for bit."""
-    return _bare_array(map(repr, values))
+    return _literal(map(repr, values))
 
 
-def _bare_array(values: Iterable[str]) -> str:
-    return "{" + ",".join(values) + "}"
+def _literal(elements: Iterable[str]) -> str:
+    return "{" + ",".join(elements) + "}"
 
 
 def _escaped(text: str) -> str:

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from consumer.budget import Budget, Rate
 from settings import LifeSettings
 from telemetry import Metrics
@@ -35,6 +37,39 @@ def test_the_limit_follows_the_rate_within_its_bounds() -> None:
     held.rate.add(10_000)
     assert held.limit_records == 1024
     assert Rate().per_s() == 0
+
+
+def test_many_records_are_in_flight_only_where_scoring_has_shown_to_be_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("consumer.budget.time.monotonic", lambda: now)
+    held = budget(4096)
+    for _ in range(50):  # duplicates alone, however many
+        held.take(1000, 0)
+        now += 0.1
+        held.decided(1000, 0, scored=0)
+    assert held.limit_records == 1024
+    for _ in range(50):
+        held.take(1000, 0)
+        now += 0.1
+        held.decided(1000, 0, scored=1000)
+        now += 60  # nothing was there to be done: that says nothing about how quick it goes
+    assert held.limit_records == 8192
+    assert held.room() == 2048
+    held.take(8192 - 2047, 0)
+    assert held.room() == 0
+    held.cautious = True
+    assert held.limit_records == 64
+
+
+def test_slow_scoring_has_few_records_in_flight_whatever_else_is_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("consumer.budget.time.monotonic", lambda: now)
+    held = budget(4096)
+    for _ in range(20):
+        held.take(64, 0)
+        now += 2.0
+        held.decided(64, 0, scored=64)
+    assert held.limit_records < 80
 
 
 async def test_a_waiter_wakes_when_something_is_given_back() -> None:

@@ -37,7 +37,7 @@ class Hanging:
     def __init__(self, core: Core) -> None:
         self.info = core.info
 
-    async def score(self, *_: Any) -> None:
+    async def score_all(self, *_: Any) -> None:
         await asyncio.Event().wait()
 
 

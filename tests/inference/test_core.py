@@ -15,15 +15,14 @@ from inference.core import InferenceCore, open_core, run_core
 from inference.cores import usable_cores
 from inference.decode_pool import PixelBudget
 from inference.fake_engine import FakeEngine
-from inference.places import Priority
 from inference.preprocess import Preprocessing
+from inference.works import Priority
 from schemas.predictions import ModelInfo, Prediction
 from settings import InferenceSettings
 from telemetry import Metrics
 from tests.checkpoints import sample_images
 from tests.inference.pictures import encode, photo, png
 from tests.reference import reference_probabilities
-from tests.waiting import eventually
 
 SAMPLES = list(sample_images().values())
 INFO = ModelInfo(
@@ -192,7 +191,7 @@ async def test_an_image_whose_caller_left_is_not_decoded(metrics: Metrics) -> No
             await asyncio.wait(tasks)
             await core.score(image, priority)
             assert value(metrics, "scorer_decode_seconds_count") - decoded_before < 20
-            await eventually(lambda: not any(core._pool._outstanding.values()))
+            assert core._line.depth(priority) == 0
 
 
 async def test_the_end_refuses_who_waits_and_leaves_no_one_behind(metrics: Metrics) -> None:
@@ -226,12 +225,13 @@ def test_pixels_in_memory_are_bounded_and_one_picture_always_fits() -> None:
     def work() -> None:
         nonlocal holding, most
         for _ in range(50):
-            with budget.hold(40):
-                with lock:
-                    holding += 1
-                    most = max(most, holding)
-                with lock:
-                    holding -= 1
+            budget.take(40)
+            with lock:
+                holding += 1
+                most = max(most, holding)
+            with lock:
+                holding -= 1
+            budget.give(40)
 
     threads = [threading.Thread(target=work) for _ in range(5)]
     for thread in threads:
@@ -240,5 +240,5 @@ def test_pixels_in_memory_are_bounded_and_one_picture_always_fits() -> None:
         thread.join(10)
         assert not thread.is_alive()
     assert 1 <= most <= 2
-    with budget.hold(1000):
-        pass
+    budget.take(1000)
+    budget.give(1000)

@@ -1,0 +1,22 @@
+"""Our own kind of histogram is told apart from the library's by nobody who scrapes it."""
+
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+
+from telemetry import SLOW_S, BatchHistogram
+
+VALUES = [0.0, 0.05, 0.0500001, 1, 7.5, 1e6]
+
+
+def test_many_values_at_once_are_scraped_as_those_of_a_plain_histogram() -> None:
+    ours, theirs = CollectorRegistry(), CollectorRegistry()
+    many = BatchHistogram("seconds", "Some", registry=ours, buckets=SLOW_S)
+    plain = Histogram("seconds", "Some", registry=theirs, buckets=SLOW_S)
+    many.observe_all(VALUES[:4])
+    many.observe_all(VALUES[4:])
+    for value in VALUES:
+        plain.observe(value)
+
+    def scraped(registry: CollectorRegistry) -> list[str]:
+        return [line for line in generate_latest(registry).decode().splitlines() if "_created" not in line]
+
+    assert scraped(ours) == scraped(theirs)
