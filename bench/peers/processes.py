@@ -21,7 +21,6 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 _START_S = 120.0
 _GRACE_S = 5.0
 _LOOK_S = 0.1
-_TAIL_LINES = 3
 
 
 class Tree:
@@ -98,7 +97,7 @@ class Tree:
 
     def _log_end(self) -> str:
         lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        return " / ".join(lines[-_TAIL_LINES:]) or "it said nothing"
+        return lines[-1] if lines else "it said nothing"
 
 
 @asynccontextmanager
