@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -187,7 +188,7 @@ def _top(classes: Sequence[ClassProbability]) -> str:
         text = to_json(classes).decode()
         if "\\u0000" not in text:
             return text
-    return json.dumps([one.model_dump() | {"label": texts.storable(one.label)} for one in classes])
+    return json.dumps([asdict(one) | {"label": texts.storable(one.label)} for one in classes])
 
 
 def _within(time: datetime) -> datetime:
