@@ -67,6 +67,7 @@ class Batcher:
         self._cost = Cost()
         self._decode_s = 0.0
         """Seconds an image with all decode threads at work."""
+        self._decode_threads = usable_cores()
         self._in_hand: list[Work] = []
         self._begun = 0.0
         self._stream_served = float("-inf")
@@ -130,7 +131,7 @@ class Batcher:
         scored = len(found.rows)
         if not found.failures:
             self._cost.observe(scored, took_s)
-        decode_s = sum(work.decode_s for work in works) / len(works) / usable_cores()
+        decode_s = sum(work.decode_s for work in works) / len(works) / self._decode_threads
         self._decode_s += 0.1 * (decode_s - self._decode_s)
         priority = works[0].priority
         self._metrics.queue_seconds.labels(priority).observe_all(
