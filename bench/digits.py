@@ -1,4 +1,4 @@
-"""A ResNet50 that has learnt something: scikit-learn's handwritten digits, in two minutes on two cores."""
+"""A ResNet50 that has learnt something: scikit-learn's handwritten digits, in a few minutes on two cores."""
 
 import io
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from torchvision.models import resnet50
 
 from inference.preprocess import Preprocessing
 from inference.quantization import Sample, sample
+from inference.torch_engine import is_native
 from settings import InferenceSettings
 
 PREPROCESSING = Preprocessing(resize=64, crop=64)
@@ -54,7 +55,8 @@ def digits(seed: int) -> tuple[Part, Part]:
 
 
 def train(part: Part, path: Path, seed: int, epochs: int) -> None:
-    """Write a checkpoint (a state_dict) to `path`. Blocks for about ten seconds an epoch on two cores."""
+    """Write a checkpoint (a state_dict) to `path`. Blocks for about a quarter of a minute an epoch on two cores."""
+    native = is_native("bf16", torch.device("cpu"))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = resnet50(num_classes=CLASSES).to(memory_format=torch.channels_last).train()
@@ -64,7 +66,9 @@ def train(part: Part, path: Path, seed: int, epochs: int) -> None:
         pixels, classes = PREPROCESSING.normalised(part.pixels), part.classes
         for _ in range(epochs):
             for chosen in torch.randperm(len(classes))[: len(classes) // BATCH * BATCH].reshape(-1, BATCH):
-                loss = nn.functional.cross_entropy(network(_moved(pixels[chosen])), classes[chosen])
+                with torch.autocast("cpu", torch.bfloat16, enabled=native):
+                    answers = network(_moved(pixels[chosen]))
+                loss = nn.functional.cross_entropy(answers.float(), classes[chosen])
                 optimizer.zero_grad()
                 torch.autograd.backward(loss)
                 optimizer.step()

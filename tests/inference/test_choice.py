@@ -24,6 +24,7 @@ def model(small_model: Settings) -> Model:
 @pytest.fixture
 def auto(small_model: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Everything left open, nothing measured yet; measuring is short."""
+    monkeypatch.setattr(choice, "OTHERS_S", 600.0)
     monkeypatch.setattr(measurement, "BATCH_S", 0.01)
     monkeypatch.setattr(measurement, "ALONE_S", 0.01)
     (small_model.cache_dir / "networks").mkdir(parents=True, exist_ok=True)
