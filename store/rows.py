@@ -187,7 +187,12 @@ def _top(classes: Sequence[ClassProbability]) -> str:
         text = to_json(classes).decode()
         if "\\u0000" not in text:
             return text
-    return json.dumps([one.model_dump() | {"label": texts.storable(one.label)} for one in classes])
+    return json.dumps(
+        [
+            {"class_id": one.class_id, "label": texts.storable(one.label), "probability": one.probability}
+            for one in classes
+        ]
+    )
 
 
 def _within(time: datetime) -> datetime:
