@@ -226,7 +226,7 @@ class ApiSettings(KafkaSettings, SourceSettings, LifeSettings):
     cors_origins: CommaList = ()
     """Origins that browsers may call from, separated by commas."""
     max_wait_s: PositiveFloat = 30.0
-    """Longest that a request waits (?wait_s=, a full queue)."""
+    """Longest that a request waits: for its score (?wait_s=), or for a prediction while many are asked for."""
     health_port: Port | None = None
     """Port on which `consumer` serves /livez /readyz /metrics; off when not set."""
 

@@ -15,6 +15,8 @@ class Bare:
         self._child = child
         self.engine = f"{engine} {precision}" if device == "cpu" else f"{engine} {precision} {device}"
         """What runs there, as the report names it."""
+        self.cpu_us: list[float] = []
+        """CPU time of an image, microseconds, of each run so far."""
 
     @classmethod
     async def ready(cls, child: Child) -> Self:
@@ -24,7 +26,9 @@ class Bare:
 
     async def rate(self, images: int, loop: Loop = "overlapped") -> float:
         """Images a second, over so many images."""
-        return float(json.loads(await self._child.ask(f"{loop} {images}"))["rate"])
+        answer = json.loads(await self._child.ask(f"{loop} {images}"))
+        self.cpu_us.append(answer["cpu_us"])
+        return float(answer["rate"])
 
     async def how_many(self, seconds: float, *, quick: bool) -> int:
         """Images that keep the bare loop busy for about `seconds`; the smoke takes few."""

@@ -16,17 +16,19 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from bench.workload import Workload
+from errors import UsageError
+from inference.choice import open_engine
 from inference.cores import usable_cores
-from inference.decode import Limits, decode, probe
+from inference.decode import Limits, probe
 from inference.engine import Engine
 from inference.model import load_model
-from inference.preprocess import Preprocessing
-from inference.torch_engine import TorchEngine
+from inference.preprocess import Preprocessing, stack
+from inference.reading import reader
 from settings import InferenceSettings, load
+from telemetry import configure_logging
 
 AHEAD = 2
 """Batches that are decoded, or being decoded, ahead of the engine."""
@@ -36,27 +38,30 @@ Decode = Callable[[bytes], Tensor]
 
 def main(arguments: Sequence[str]) -> None:
     settings = load()
+    configure_logging(settings)
     model = load_model(settings)
-    engine: Engine = TorchEngine(model, settings)
+    engine = open_engine(model, settings)
     workload = Workload(settings.cache_dir / "bench", int(arguments[0]), Path(arguments[1]) if arguments[1:] else None)
-    decode_one = decoder(settings, model.preprocessing)
+    decode_one = decoder(settings, model.preprocessing, engine.precision)
     loops = {"overlapped": overlapped, "serial": serial}
-    loops["serial"](workload.read(2 * settings.max_batch), decode_one, engine, settings.max_batch)
+    loops["serial"](workload.read(settings.max_batch), decode_one, engine, settings.max_batch)
     say({"engine": engine.name, "precision": engine.precision, "device": engine.device})
     for number, line in enumerate(sys.stdin, 1):
         loop, count = line.split()
         images = workload.read(int(count), number)
+        cpu_s = time.process_time()
         seconds, timed = loops[loop](images, decode_one, engine, settings.max_batch)
-        say({"seconds": seconds, "rate": timed / seconds})
+        cpu_us = 1e6 * (time.process_time() - cpu_s) / len(images)
+        say({"seconds": seconds, "rate": timed / seconds, "cpu_us": cpu_us})
 
 
-def decoder(settings: InferenceSettings, preprocessing: Preprocessing) -> Decode:
+def decoder(settings: InferenceSettings, preprocessing: Preprocessing, precision: str) -> Decode:
     """What a thread of the decode pool does with one image."""
-    limits = Limits(settings.max_image_bytes, settings.max_image_pixels)
+    limits, read = Limits(settings.max_image_bytes, settings.max_image_pixels), reader(settings.decode, precision)
 
     def decode_one(data: bytes) -> Tensor:
-        picture, _ = decode(probe(data, limits))
-        return preprocessing.pixels(picture)
+        pixels, _ = read(probe(data, limits), preprocessing, None)
+        return pixels
 
     return decode_one
 
@@ -89,7 +94,7 @@ def serial(images: Sequence[bytes], decode_one: Decode, engine: Engine, batch: i
 def _timed(batches: Iterator[list[Tensor]], engine: Engine) -> tuple[float, int]:
     begun, timed = time.perf_counter(), 0
     for number, pixels in enumerate(batches):
-        engine.predict(torch.stack(pixels))
+        engine.predict(stack(pixels))
         if number == 0:
             first, alone = time.perf_counter(), len(pixels)
         else:
@@ -104,5 +109,13 @@ def say(answer: dict[str, object]) -> None:
     sys.stdout.flush()
 
 
+def _wrong_usage(error: UsageError) -> int:
+    sys.stderr.write(f"{error}\n")
+    return 2
+
+
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except UsageError as error:
+        sys.exit(_wrong_usage(error))

@@ -37,7 +37,7 @@ async def run(context: Context) -> AsyncGenerator[Result | Skipped, None]:
             await asyncio.sleep(_LOOK_S)
         counts.append((await exported(url)).total("scorer_inference_images_total") - before)
         seconds.append(time.perf_counter() - begun)
-    engine = f"{context.settings.engine} {context.settings.precision}"
+    engine = (await exported(url)).engine()
     note = f"of {AT_ONCE} records and {AT_ONCE} requests with the same bytes"
     yield Result("inferences, same bytes", engine, "images", tuple(counts), Goal(at_most=1), note)
     yield Result("until all are answered", engine, "s", tuple(seconds), note=note)

@@ -7,17 +7,14 @@ from pathlib import Path
 from typing import Literal, Self
 
 from bench.bare import Bare
-from bench.children import Child, start
+from bench.children import Child, given, start
 from bench.ground import Ground, open_ground
+from bench.skipped import Skipped
 from bench.workload import Workload
-from errors import CommandFailed
 from settings import Settings
 
+__all__ = ["Case", "Context", "Goal", "Options", "Result", "Run", "Skipped", "Unit"]
 Unit = Literal["ratio", "ms", "s", "MB", "MiB", "images/s", "records/s", "requests/s", "us", "images"]
-
-
-class Skipped(CommandFailed):
-    """This case cannot be measured here; the message says why. The others go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +106,7 @@ class Context:
 
     async def child(self, module: str, *arguments: str, settings: Mapping[str, object] | None = None) -> Child:
         """`python -m MODULE ARGUMENTS` with our settings and those given; stopped at the end of the case."""
-        ours = {name: getattr(self.settings, name) for name in sorted(self.settings.model_fields_set)}
-        started = start(module, arguments, {**ours, **(settings or {})}, self.directory)
+        started = start(module, arguments, {**given(self.settings), **(settings or {})}, self.directory)
         return await self._stack.enter_async_context(started)
 
     async def bare(self, settings: Mapping[str, object] | None = None) -> Bare:
@@ -121,6 +117,18 @@ class Context:
         own = self._run.options.images
         arguments = (str(self._run.options.seed), *([str(own)] if own else []))
         return await Bare.ready(await self.child("bench.bare_loop", *arguments, settings=settings))
+
+    async def beside_bare(self, *arguments: str, settings: Mapping[str, object]) -> tuple[Child, Bare]:
+        """A command of ours, started, and the bare loop, ready.
+
+        At once; but one after the other where the engine is still to be chosen: both would measure, and disturb each
+        other.
+        """
+        if self.settings.engine == "auto":
+            bare = await self.bare()
+            return await self.child("cli.main", *arguments, settings=settings), bare
+        child = await self.child("cli.main", *arguments, settings=settings)
+        return child, await self.bare()
 
     async def __aenter__(self) -> Self:
         return self

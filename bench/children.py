@@ -14,14 +14,17 @@ from tempfile import NamedTemporaryFile
 
 from pydantic import SecretStr
 
+from bench.skipped import Skipped
 from embedded.guards import guard
 from errors import CommandFailed
-from settings import PREFIX
+from settings import PREFIX, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 START_S = 120.0
 STOP_S = 40.0
 _TAIL_BYTES = 2000
+_WRONG_SETTINGS = 2
+"""Exit code of a command of ours that cannot run with what it was given."""
 _LINE_BYTES = 1 << 20
 
 
@@ -35,7 +38,11 @@ class Child:
         self._log = log
 
     async def line(self, begins: str, *, within_s: float = START_S) -> str:
-        """The next line of its stdout that begins so. Raises CommandFailed when it ends first, or is too slow."""
+        """The next line of its stdout that begins so.
+
+        Raises CommandFailed when it ends first or is too slow, Skipped when it says that it cannot run with these
+        settings here.
+        """
         assert self._process.stdout is not None
         try:
             async with asyncio.timeout(within_s):
@@ -60,6 +67,16 @@ class Child:
 
     def resume(self) -> None:
         self._signal(signal.SIGCONT)
+
+    async def done(self, *, within_s: float) -> None:
+        """Wait until it ends by itself, and well. Raises as `line`."""
+        try:
+            async with asyncio.timeout(within_s):
+                await self._drained()
+        except TimeoutError:
+            raise CommandFailed(f"{self.name} did not end within {within_s:g} s. {self._log_end()}") from None
+        if self._process.returncode:
+            raise self._failure(self._process.returncode)
 
     def check(self) -> None:
         """Raises CommandFailed when it has ended by itself."""
@@ -104,6 +121,9 @@ class Child:
             os.killpg(self.pid, number)
 
     def _failure(self, code: int) -> CommandFailed:
+        if code == _WRONG_SETTINGS:
+            lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            return Skipped(lines[-1].removeprefix("streamscorer: error: ") if lines else f"{self.name}: exit code 2")
         return CommandFailed(f"{self.name} ended with exit code {code}. {self._log_end()}")
 
     def _log_end(self) -> str:
@@ -131,6 +151,11 @@ async def start(
         finally:
             with suppress(TimeoutError):
                 await child.stop()
+
+
+def given(settings: Settings) -> dict[str, object]:
+    """What was set, by its name: what a child must get to run alike."""
+    return {name: getattr(settings, name) for name in sorted(settings.model_fields_set)}
 
 
 def environment(settings: Mapping[str, object]) -> dict[str, str]:

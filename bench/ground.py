@@ -87,6 +87,12 @@ async def query(url: str, statement: str, *parameters: object) -> list[tuple[Any
         return await (await connection.execute(statement.encode(), parameters or None)).fetchall()
 
 
+async def execute(url: str, statement: str, *parameters: object) -> None:
+    """Runs a statement that returns nothing, over a connection of its own."""
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        await connection.execute(statement.encode(), parameters or None)
+
+
 @asynccontextmanager
 async def open_ground(settings: Settings, directory: Path) -> AsyncIterator[Ground]:
     """The broker and the database that `settings` name; what they do not name is embedded, and gone afterwards."""
@@ -111,12 +117,7 @@ async def _clear(ground: Ground) -> None:
     for schema in ground.schemas:
         url = ground.settings.database_url
         assert url is not None
-        await _execute(url.get_secret_value(), f"DROP SCHEMA {schema} CASCADE")
-
-
-async def _execute(url: str, statement: str) -> None:
-    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-        await connection.execute(statement.encode())
+        await execute(url.get_secret_value(), f"DROP SCHEMA {schema} CASCADE")
 
 
 def _headers(source: str, event_id: str) -> Sequence[tuple[str, bytes]]:

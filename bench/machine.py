@@ -21,8 +21,13 @@ def facts() -> dict[str, object]:
         "cuda": cuda_device(),
         "system": platform.platform(),
         "python": platform.python_version(),
-        "versions": {name: found for name in PACKAGES if (found := _version(name))},
+        "versions": versions(),
     }
+
+
+def versions() -> dict[str, str]:
+    """Of what is installed and weighs on the figures."""
+    return {name: found for name in PACKAGES if (found := _version(name))}
 
 
 def cuda_device() -> str | None:

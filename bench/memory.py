@@ -8,6 +8,7 @@ import numpy as np
 
 from bench.cases import Case, Context, Goal, Result, Skipped
 from bench.children import Child
+from bench.metrics import exported
 from bench.workload import fresh, make
 
 BACKLOGS = ((2_000, 1_000), (100_000, 10))
@@ -24,12 +25,11 @@ async def run(context: Context) -> AsyncGenerator[Result | Skipped, None]:
     ground = await context.ground()
     budget = Goal(at_most=context.settings.memory_budget_mb)
     resting: list[float] = []
-    engine = f"{context.settings.engine} {context.settings.precision}"
     seconds = 3.0 if context.quick else 60 * context.minutes
     for records, kilobytes in BACKLOGS:
         room = await ground.room()
         child = await context.child("cli.main", "consumer", settings={**room, "health_port": 0})
-        await child.line("http://")
+        engine = (await exported(await child.line("http://"))).engine()
         if child.resident_mib() is None:
             raise Skipped("this system has no /proc: the resident size of a process is not known")
         await asyncio.sleep(_SETTLE_S)

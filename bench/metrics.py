@@ -20,6 +20,11 @@ class Exported:
             if sample.name == name and labels.items() <= sample.labels.items()
         )  # fmt: skip
 
+    def engine(self) -> str:
+        """What scores there, as the report names it: `torch fp32`."""
+        labels = next(sample.labels for sample in self._samples if sample.name == "scorer_model_info")
+        return f"{labels['engine']} {labels['precision']}"
+
 
 async def exported(url: str) -> Exported:
     """`url` is the service's base address."""

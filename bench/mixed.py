@@ -29,9 +29,9 @@ async def run(context: Context) -> AsyncGenerator[Result | Skipped, None]:
     """Two children with one model each take turns: `all` over a backlog that never ends, and `api`, which is idle."""
     ground = await context.ground()
     room = await ground.room()
+    bare = await context.bare()
     streaming = await context.child("cli.main", "all", settings={**room, "port": 0})
     idle = await context.child("cli.main", "api", settings={**room, "port": 0})
-    bare = await context.bare()
     loaded_url, idle_url = await streaming.line("http://"), await idle.line("http://")
     streaming.pause()
     idle.pause()

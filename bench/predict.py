@@ -7,6 +7,7 @@ from bench.cases import Case, Context, Goal, Result, Skipped
 from bench.children import Child
 from bench.http_load import Load, load
 from bench.rounds import compare
+from bench.stream import cpu_ratio
 
 CONCURRENCY = 32
 GOALS = {"fp32": Goal(at_least=0.93), "bf16": Goal(at_least=0.85), "int8": Goal(at_least=0.75)}
@@ -15,9 +16,8 @@ GOALS = {"fp32": Goal(at_least=0.93), "bf16": Goal(at_least=0.85), "int8": Goal(
 async def run(context: Context) -> AsyncGenerator[Result | Skipped, None]:
     """Two services take turns with the bare loop: ours, and one that only reads the body."""
     room = await (await context.ground()).room()
-    child = await context.child("cli.main", "api", settings={**room, "port": 0})
+    child, bare = await context.beside_bare("api", settings={**room, "port": 0})
     hollow = await context.child("bench.hollow")
-    bare = await context.bare()
     service = Service(context, child, f"{await child.line('http://')}/predict")
     nothing = Service(context, hollow, await hollow.line("http://"))
     images = await bare.how_many(context.seconds, quick=context.quick)
@@ -33,6 +33,7 @@ async def run(context: Context) -> AsyncGenerator[Result | Skipped, None]:
     raw = ratio.raw("/predict", "bare loop")
     at = f"/predict at {CONCURRENCY}"
     yield Result(f"{at} / bare loop", bare.engine, "ratio", ratio.ratios, goal, raw=raw)
+    yield cpu_ratio("/predict", bare, service.cpu_us, context.repetitions)
     yield Result(at, bare.engine, "images/s", ratio.a, note=f"{images} images a round")
     yield Result("bare loop", bare.engine, "images/s", ratio.b)
     yield Result(f"{at}, p99", bare.engine, "ms", tuple(one.percentile_ms(0.99) for one in service.loads))
@@ -51,14 +52,18 @@ class Service:
         self._child = child
         self._url = url
         self.loads: list[Load] = []
+        self.cpu_us: list[float] = []
+        """CPU time of the service for an image, microseconds, each round."""
         child.pause()
 
     async def rate(self, number: int, images: int) -> float:
         """Answers a second over so many new images."""
         bodies = await asyncio.to_thread(self._workload.take, images)
+        before = self._child.cpu_s()
         self._child.resume()
         loaded = await load(self._url, bodies, self._concurrency)
         self._child.pause()
+        self.cpu_us.append(1e6 * (self._child.cpu_s() - before) / images)
         if number:
             self.loads.append(loaded)
         return loaded.rate(self._concurrency)

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from bench.calibrated import calibrated
 from bench.cases import Case, Context, Options, Result, Run, Skipped
 from bench.others import look, share
+from bench.workload import Workload
 from settings import Settings
 
 
@@ -32,15 +34,17 @@ async def measure(
         async with Run(engines[0], options, Path(directory)) as run:
             for case in cases:
                 for settings in engines if case.by_engine else engines[:1]:
-                    async with Context(run, settings) as context, aclosing(_outcomes(case, context)) as outcomes:
+                    async with aclosing(_outcomes(case, run, settings)) as outcomes:
                         async for outcome in outcomes:
                             yield outcome
 
 
-async def _outcomes(case: Case, context: Context) -> AsyncGenerator[Outcome, None]:
+async def _outcomes(case: Case, run: Run, settings: Settings) -> AsyncGenerator[Outcome, None]:
     before = look()
     try:
-        async with aclosing(case.run(context)) as results:
+        images = Workload(settings.cache_dir / "bench", run.options.seed)
+        usable = await calibrated(settings, images, run.directory) if case.by_engine else settings
+        async with Context(run, usable) as context, aclosing(case.run(context)) as results:
             async for result in results:
                 if isinstance(result, Skipped):
                     yield Outcome(case.name, skipped=str(result))

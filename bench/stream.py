@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
+from bench.bare import Bare
 from bench.cases import Case, Context, Goal, Result, Skipped
 from bench.children import Child
 from bench.ground import Ground, query
@@ -18,8 +19,7 @@ async def run(context: Context) -> AsyncGenerator[Result | Skipped, None]:
     """The consumer holds still while its records are published and while the bare loop has its turn."""
     ground = await context.ground()
     room = await ground.room()
-    child = await context.child("cli.main", "consumer", settings={**room, "health_port": 0})
-    bare = await context.bare()
+    child, bare = await context.beside_bare("consumer", settings={**room, "health_port": 0})
     await child.line("http://")
     child.pause()
     images = await bare.how_many(context.seconds, quick=context.quick)
@@ -30,8 +30,9 @@ async def run(context: Context) -> AsyncGenerator[Result | Skipped, None]:
 
     ratio = await compare(ours.rate, floor, context.repetitions, warm_up=not context.quick)
     goal = GOAL.get(bare.engine.split()[1], Goal(at_least=0.97))
-    raw = ratio.raw("stream", "bare loop") | {"consumer CPU s": tuple(ours.cpu_s[-context.repetitions :])}
+    raw = ratio.raw("stream", "bare loop") | {"commits": tuple(ours.commits[-context.repetitions :])}
     yield Result("stream / bare loop", bare.engine, "ratio", ratio.ratios, goal, raw=raw)
+    yield cpu_ratio("stream", bare, ours.cpu_us, context.repetitions)
     yield Result("stream", bare.engine, "images/s", ratio.a, note=f"{images} images a round")
     yield Result("bare loop", bare.engine, "images/s", ratio.b)
     yield Result("bare loop, serial", bare.engine, "images/s", (await bare.rate(images, "serial"),))
@@ -46,8 +47,10 @@ class Stream:
         self._ground = ground
         self._room = room
         self._child = child
-        self.cpu_s: list[float] = []
-        """CPU seconds of the consumer, each round."""
+        self.commits: list[float] = []
+        """Transactions of each round: few of them make its rate uncertain."""
+        self.cpu_us: list[float] = []
+        """CPU time of the consumer for an image, microseconds, each round."""
 
     async def rate(self, number: int) -> float:
         """Images a second from the first committed row to the last."""
@@ -60,14 +63,23 @@ class Stream:
             self._child.check()
             await asyncio.sleep(_LOOK_S)
         self._child.pause()
-        self.cpu_s.append(self._child.cpu_s() - before)
+        self.cpu_us.append(1e6 * (self._child.cpu_s() - before) / len(images))
         commits = await query(
             self._room["database_url"],
             "SELECT extract(epoch FROM scored_at)::float8 AS at, count(*) FROM scores WHERE source = %s "
             "GROUP BY 1 ORDER BY 1",
             source,
         )
+        self.commits.append(len(commits))
         return between_commits(commits) or len(images) / (commits[-1][0] - begun)
+
+
+def cpu_ratio(what: str, bare: Bare, cpu_us: Sequence[float], rounds: int) -> Result:
+    """What an image costs the bare loop over what it costs us: others' work on the machine hardly touches it."""
+    theirs, ours = tuple(bare.cpu_us[-rounds:]), tuple(cpu_us[-rounds:])
+    ratios = tuple(one / other for one, other in zip(theirs, ours, strict=True))
+    raw = {f"{what}, us": ours, "bare loop, us": theirs}
+    return Result(f"CPU an image, bare loop / {what}", bare.engine, "ratio", ratios, note="our process only", raw=raw)
 
 
 def between_commits(commits: list[tuple[Any, ...]]) -> float | None:

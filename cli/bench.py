@@ -61,7 +61,7 @@ def bench(
     if quick:
         repetitions, seconds = 1, _SMOKE_SECONDS
     options = Options(repetitions, seconds, minutes, quick, seed, images)
-    cases, engines = chosen(case or []), _engines(settings, engine)
+    cases, engines = chosen(case or []), engines_of(settings, engine)
     outcomes: list[Outcome] = []
     code = run_until_signal(lambda stop: _bench(cases, engines, options, outcomes, stop))
     if json is not None:
@@ -96,7 +96,7 @@ async def _bench(
     return 0
 
 
-def _engines(settings: Settings, wanted: str | None) -> list[Settings]:
+def engines_of(settings: Settings, wanted: str | None) -> list[Settings]:
     """The settings of each engine. Raises UsageError."""
     if wanted is None:
         return [settings]

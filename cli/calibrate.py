@@ -98,11 +98,9 @@ def settle(network: Any, calibration: "Calibration", model: "Model", settings: S
 async def _samples(settings: Settings, model: "Model", pictures: list[Picture | Missing], count: int) -> list["Sample"]:
     """The first `count` different ones that can be read; what is wrong with others is said on stderr."""
     from cli.progress import progress
-    from inference.decode import Limits
     from inference.quantization import sample
     from sources.fetcher import open_fetcher
 
-    limits = Limits(settings.max_image_bytes, settings.max_image_pixels)
     found: dict[str, Sample] = {}
     async with open_fetcher(settings) as fetcher:
 
@@ -111,7 +109,7 @@ async def _samples(settings: Settings, model: "Model", pictures: list[Picture | 
                 return f"{picture.name}: {picture.reason}"
             try:
                 image = await _bytes(picture, fetcher, settings.max_image_bytes)
-                return await asyncio.to_thread(sample, image, model.preprocessing, limits)
+                return await asyncio.to_thread(sample, image, model.preprocessing, settings)
             except (Invalid, SourceUnavailable) as error:
                 return f"{picture.name}: {error}"
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,7 +36,7 @@ def checked_ending(file: Path) -> str:
 def answer_columns(answer: ModelAnswer, ending: str) -> dict[str, Any]:
     """What a model's answer is in columns, named as in the table `scores`. CSV has no lists: `top` is JSON there."""
     row = answer.model_dump(include=_ANSWER)
-    row["top"] = to_json(answer.top).decode() if ending == ".csv" else [one.model_dump() for one in answer.top]
+    row["top"] = to_json(answer.top).decode() if ending == ".csv" else [asdict(one) for one in answer.top]
     return row | answer.image.model_dump()
 
 

@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from errors import UsageError
+from inference.cores import usable_cores
 from inference.cost import Cost
 from inference.isolation import Isolation, NotFinite, Outcomes
 from inference.line import Line, Queues
@@ -39,6 +40,18 @@ class BatchPolicy:
     stream_wait_s: float = 1.0
     """How long interactive batches may hold up the stream."""
 
+    def most(self, cost: Cost, *, around: bool) -> int:
+        """Images in a batch: as many as notably raise the throughput; beside interactive callers (`around`) none that
+        takes too long, and else none the less as many as take no longer than that."""
+        short, useful = cost.within(self.short_batch_s), cost.useful()
+        wanted = min(short, max(useful, self.few)) if around else max(short, useful)
+        return max(1, min(wanted, self.max_batch))
+
+    def explore(self, size: int, *, around: bool) -> int:
+        """Another size, to learn from."""
+        larger = size < self.few and 2 * size <= self.max_batch and not around
+        return 2 * size if larger else max(1, size // 2)
+
 
 class Batcher:
     """`running` while the core is open."""
@@ -53,6 +66,7 @@ class Batcher:
         self._metrics = metrics
         self._cost = Cost()
         self._decode_s = 0.0
+        """Seconds an image with all decode threads at work."""
         self._in_hand: list[Work] = []
         self._begun = 0.0
         self._stream_served = float("-inf")
@@ -77,7 +91,7 @@ class Batcher:
         """Seconds until so many interactive images, from the next to come out, are answered."""
         hand = len(self._in_hand)
         left_s = max(0.0, self._begun + self._cost.seconds(hand) - time.perf_counter()) if hand else 0.0
-        batches = -(-images // self._most(around=True))
+        batches = -(-images // self._policy.most(self._cost, around=True))
         device_s = batches * self._cost.overhead_s + images * self._cost.image_s
         if self._line.depth("stream"):  # its turn comes in between
             device_s /= max(0.5, 1 - self._policy.short_batch_s / self._policy.stream_wait_s)
@@ -116,7 +130,8 @@ class Batcher:
         scored = len(found.rows)
         if not found.failures:
             self._cost.observe(scored, took_s)
-        self._decode_s += 0.1 * (sum(work.decode_s for work in works) / len(works) - self._decode_s)
+        decode_s = sum(work.decode_s for work in works) / len(works) / usable_cores()
+        self._decode_s += 0.1 * (decode_s - self._decode_s)
         priority = works[0].priority
         self._metrics.queue_seconds.labels(priority).observe_all(
             [begun - work.waiters[0].since - work.decode_s for work in works]
@@ -129,11 +144,12 @@ class Batcher:
         """The next batch, all of one class."""
         now = time.perf_counter()
         queue, around = self._choose(decoded, now), self.around(now)
-        most = self._most(around=around)
+        most = self._policy.most(self._cost, around=around)
         if len(queue) >= most:
             self._full += 1
             if self._full % _EXPLORE_EACH == 0:
-                most = self._other_size(most, around=around)
+                most = self._policy.explore(most, around=around)
+        most = min(most, self._isolation.fits)
         works: list[Work] = []
         while queue and len(works) < most:
             work = queue.popleft()
@@ -150,17 +166,6 @@ class Batcher:
             return interactive
         self._stream_served = now
         return stream
-
-    def _other_size(self, size: int, *, around: bool) -> int:
-        larger = 2 * size <= min(self._policy.max_batch, self._isolation.fits)
-        return 2 * size if larger and size < self._policy.few and not around else max(1, size // 2)
-
-    def _most(self, *, around: bool) -> int:
-        """Images in a batch: as many as notably raise the throughput, and no longer than is bearable."""
-        policy, cost = self._policy, self._cost
-        short, useful = cost.within(policy.short_batch_s), cost.useful()
-        wanted = min(short, max(useful, policy.few)) if around else max(short, useful)
-        return max(1, min(wanted, policy.max_batch, self._isolation.fits))
 
 
 def _outcomes(works: list[Work], found: Outcomes, top_k: int) -> list[Answer | Exception]:

@@ -1,7 +1,7 @@
 """What a forward pass costs, from those that were: seconds = overhead + images x seconds an image."""
 
-_KEPT = 0.98
-"""Weight that an observation keeps with each later one: the last fifty or so count."""
+_KEPT = 0.97
+"""Weight that an observation keeps with each later one: the last thirty or so count."""
 _DOUBT = 0.5
 """Observations that speak for no overhead: batches of one size alone cannot tell."""
 _USEFUL_SHARE = 0.95

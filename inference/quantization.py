@@ -14,11 +14,12 @@ from errors import UsageError
 from inference.calibration import Calibration
 from inference.conversion import converted
 from inference.cores import engine_threads
-from inference.decode import Limits, decode, probe
+from inference.decode import Limits, probe
 from inference.model import Model
 from inference.openvino_engine import Compiled
 from inference.openvino_runtime import nncf, openvino, quiet
 from inference.preprocess import Preprocessing
+from inference.reading import reader
 from settings import InferenceSettings
 
 LEAST_IMAGES = 200
@@ -35,10 +36,11 @@ class Sample:
     pixels: Tensor
 
 
-def sample(image: bytes, preprocessing: Preprocessing, limits: Limits) -> Sample:
-    """An encoded image as the model will see it. Raises InvalidImage, UnsupportedImage, ImageTooLarge."""
-    picture, facts = decode(probe(image, limits))
-    return Sample(facts.sha256, preprocessing.pixels(picture))
+def sample(image: bytes, preprocessing: Preprocessing, settings: InferenceSettings) -> Sample:
+    """An encoded image as int8 will see it. Raises InvalidImage, UnsupportedImage, ImageTooLarge."""
+    limits = Limits(settings.max_image_bytes, settings.max_image_pixels)
+    pixels, facts = reader(settings.decode, "int8")(probe(image, limits), preprocessing, None)
+    return Sample(facts.sha256, pixels)
 
 
 def split(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:

@@ -120,12 +120,8 @@ def _timings(work: Work, waiter: Waiter, now: float, *, led: bool) -> Timings:
     waited_s = max(0.0, ended - waiter.since)
     decode_s = work.decode_s if led else 0.0
     infer_s = min(work.infer_s, waited_s)
-    return Timings(
-        decode=_ms(decode_s),
-        queue=_ms(max(0.0, waited_s - decode_s - infer_s)),
-        infer=_ms(infer_s),
-        total=_ms(now - waiter.since),
-    )
+    queue_s = max(0.0, waited_s - decode_s - infer_s)
+    return Timings(_ms(decode_s), _ms(queue_s), _ms(infer_s), _ms(now - waiter.since))
 
 
 def _from_cache(waiter: Waiter, now: float) -> Timings:

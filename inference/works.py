@@ -86,7 +86,7 @@ class Answer:
             classes, values = found.indices.tolist(), found.values.tolist()
         top = tuple(
             [
-                ClassProbability(class_id=class_id, label=labels[class_id], probability=value)
+                ClassProbability(class_id, labels[class_id], value)
                 for class_id, value in zip(classes, values, strict=True)
             ]
         )

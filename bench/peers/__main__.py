@@ -1,17 +1,12 @@
 """`python -m bench.peers`: the peers' case alone, or parts of it."""
 
 import argparse
-import asyncio
-import json
 from pathlib import Path
 
+from bench.alone import run_alone
 from bench.cases import Options
 from bench.peers.case import PARTS, Selection, case
 from bench.peers.catalogue import CONSUMERS, MLSERVER_KAFKA, SERVICES
-from bench.report import as_json, cells
-from bench.run import Outcome, measure
-from settings import load
-from telemetry import configure_logging
 
 NAMES = [peer.name for peer in (*SERVICES, *CONSUMERS, MLSERVER_KAFKA)]
 
@@ -28,19 +23,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write everything to this file")
     given = parser.parse_args()
     options = Options(given.repetitions, given.seconds, quick=given.quick, images=given.images)
-    outcomes = asyncio.run(_measure(Selection(tuple(given.parts), tuple(given.only)), options))
-    if given.json:
-        given.json.write_text(json.dumps(as_json(outcomes, options, load().weights), indent=1), encoding="utf-8")
-
-
-async def _measure(selection: Selection, options: Options) -> list[Outcome]:
-    settings = load()
-    configure_logging(settings.model_copy(update={"log_level": "warning"}))
-    outcomes = []
-    async for outcome in measure([case(selection)], [settings], options):
-        print("  ".join(cell.ljust(8) for cell in cells(outcome)[1:]), flush=True)
-        outcomes.append(outcome)
-    return outcomes
+    run_alone(case(Selection(tuple(given.parts), tuple(given.only))), options, given.json)
 
 
 if __name__ == "__main__":

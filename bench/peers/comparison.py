@@ -1,6 +1,7 @@
 """From what the services did to rows: each by itself, ours over each peer, and ours over naive against bare loops."""
 
 import itertools
+import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -45,13 +46,14 @@ def _table(
 ) -> Iterator[Result]:
     """What each did by itself."""
     for one in contenders:
+        version = versions.get(one.service.name, "")
         for concurrency in concurrencies:
-            at = f"{one.name} at {concurrency}"
-            yield Result(at, one.engine, "requests/s", one.rates(concurrency), note=versions.get(one.service.name, ""))
-            yield Result(f"{at}, p50", one.engine, "ms", one.percentiles_ms(concurrency, 0.5))
-            yield Result(f"{at}, p99", one.engine, "ms", one.percentiles_ms(concurrency, 0.99))
-        yield Result(f"{one.name}, memory at rest", one.engine, "MB", (one.resting_mb,))
-        yield Result(f"{one.name}, memory", one.engine, "MB", tuple(one.busy_mb))
+            times = {name: one.percentiles_ms(concurrency, share) for name, share in (("p50", 0.5), ("p99", 0.99))}
+            shown = ", ".join(f"{name} {statistics.median(figures):.0f} ms" for name, figures in times.items())
+            rates = one.rates(concurrency)
+            yield Result(f"{one.name} at {concurrency}", one.engine, "requests/s", rates, note=shown, raw=times)
+        at_rest = f"{one.resting_mb:.0f} at rest{f', {version}' if version else ''}"
+        yield Result(f"{one.name}, memory", one.engine, "MB", tuple(one.busy_mb), note=at_rest)
 
 
 def _ratios(contenders: Mapping[str, Contender], concurrencies: Sequence[int]) -> Iterator[Result]:

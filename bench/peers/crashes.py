@@ -12,8 +12,9 @@ from bench.peers.seats import Seats
 NOTHING = Goal(at_most=0)
 _RECORDS, _KILLS = 240, 3
 _QUICK = 40, 1
-_QUIET_S = 45.0
-"""Nothing more comes: longer than a start, and the ten seconds for which the group waits for a dead member."""
+_FIRST_S, _QUIET_S = 120.0, 45.0
+"""Nothing comes: longer than a start and the ten seconds for which the group waits for a dead member. Nothing more
+comes: longer than any batch."""
 _LOOK_S = 0.05
 
 
@@ -53,14 +54,17 @@ async def _judge(line: Line, records: int, kills: int) -> tuple[int, int, int]:
 
 async def _reaches(running: Running, tree: Tree, records: int) -> bool:
     """Wait for rows of so many records; False when nothing more comes."""
-    had, since = -1, time.monotonic()
+    had: int | None = None
+    since, patience_s = time.monotonic(), _FIRST_S
     while True:
         tree.check()
         _, distinct = await running.ledger.counts()
         if distinct >= records:
             return True
-        if distinct != had:
-            had, since = distinct, time.monotonic()
-        elif time.monotonic() - since > _QUIET_S:
+        if had is None:
+            had = distinct
+        elif distinct != had:
+            had, since, patience_s = distinct, time.monotonic(), _QUIET_S
+        elif time.monotonic() - since > patience_s:
             return False
         await asyncio.sleep(_LOOK_S)

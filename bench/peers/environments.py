@@ -42,9 +42,10 @@ async def install(environment: Environment, directory: Path) -> Installed:
     stamp = home / _STAMP
     if not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
         shutil.rmtree(home, ignore_errors=True)
-        await _run(environment, sys.executable, "-m", "venv", str(home))
-        pip = (str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--quiet")
-        await _run(environment, *pip, *environment.requirements)
+        await _run(environment, sys.executable, "-m", "venv", "--without-pip", str(home))
+        pip = (sys.executable, "-m", "pip", "--python", str(python), "install")
+        quietly = ("--disable-pip-version-check", "--no-input", "--quiet")
+        await _run(environment, *pip, *quietly, *environment.requirements)
         (packages,) = (home / "lib").glob("python*/site-packages")
         # Only now: pip must not take what is there for installed. Lines of a .pth file go behind the peer's own.
         (packages / "torch.pth").write_text(f"{torch}\n", encoding="utf-8")

@@ -6,6 +6,8 @@ from typing import Protocol
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from bench.ground import query
+from broker.topics import inspect
+from settings import KafkaSettings
 
 PEER_TABLE = """
 CREATE TABLE peer_scores (
@@ -68,8 +70,8 @@ class Table:
 class Topic:
     """Records whose key names the record that they answer."""
 
-    def __init__(self, servers: str, topic: str) -> None:
-        self._servers = servers
+    def __init__(self, settings: KafkaSettings, topic: str) -> None:
+        self._settings = settings
         self._topic = topic
 
     async def times(self) -> list[tuple[float, int]]:
@@ -91,10 +93,9 @@ class Topic:
 
     async def _all(self) -> list[tuple[bytes, int]]:
         """Key and timestamp of each."""
-        async with AIOKafkaConsumer(bootstrap_servers=self._servers) as consumer:
-            await consumer.partitions_for_topic(self._topic)  # loads what is known of it
-            partitions = [TopicPartition(self._topic, n) for n in consumer.partitions_for_topic(self._topic) or ()]
-            return await _read(consumer, partitions)
+        count = (await inspect(self._settings, [self._topic])).partitions[self._topic]
+        async with AIOKafkaConsumer(bootstrap_servers=self._settings.kafka_bootstrap_servers) as consumer:
+            return await _read(consumer, [TopicPartition(self._topic, number) for number in range(count)])
 
 
 async def _read(consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> list[tuple[bytes, int]]:

@@ -10,7 +10,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 
 from bench.cases import Context
-from bench.ground import Ground, query
+from bench.ground import Ground, execute
 from bench.peers.catalogue import CONSUMERS, MLSERVER_KAFKA, Peer, in_json, ours
 from bench.peers.ledgers import PEER_TABLE, PROBE, Ledger, Table, Topic
 from bench.peers.processes import Tree
@@ -73,8 +73,8 @@ class Line:
             # It has no group and reads what comes from now on: its topics are as new as its run.
             incoming, outgoing = [str((await ground.room(1))["kafka_topic"]) for _ in range(2)]
             variables |= {"PEER_TOPIC": incoming, "PEER_OUTPUT": outgoing}
-            return Running(self, self.peer, variables, Topic(self.backlog.servers, outgoing))
-        await query(url, PEER_TABLE)
+            return Running(self, self.peer, variables, Topic(ground.settings, outgoing))
+        await execute(url, PEER_TABLE)
         return Running(self, self.peer, {**variables, "PEER_DATABASE_URL": url}, Table(url, "peer_scores"))
 
 

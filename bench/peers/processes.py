@@ -5,7 +5,8 @@ import os
 import re
 import signal
 import socket
-from asyncio.subprocess import DEVNULL, STDOUT
+import sys
+from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -14,20 +15,20 @@ from tempfile import NamedTemporaryFile
 import httpx
 
 from bench.cases import Skipped
-from embedded.guards import guard
+from bench.peers.family import family, signal_all
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _START_S = 120.0
 _GRACE_S = 5.0
 _LOOK_S = 0.1
-_TAIL_LINES = 3
 
 
 class Tree:
-    """A process and all below it, in a session of its own."""
+    """All that runs below a warden (`warden.py`), which ends it when we are gone."""
 
     def __init__(self, name: str, process: asyncio.subprocess.Process, log: Path) -> None:
         self.name = name
+        self.pid = process.pid
         self._process = process
         self._log = log
 
@@ -42,6 +43,8 @@ class Tree:
     async def kill(self) -> None:
         """kill -9, all of it."""
         self._signal(signal.SIGKILL)
+        assert self._process.stdin is not None
+        self._process.stdin.close()
         await self._process.wait()
 
     async def stop(self) -> None:
@@ -87,20 +90,14 @@ class Tree:
 
     def memory_mb(self) -> float:
         """Resident memory of all its processes; what several of them share counts once (PSS)."""
-        return sum(_pss_kb(pid) for pid in family(self._process.pid)) / 1024
+        return sum(_pss_kb(pid) for pid in family(self.pid)) / 1024
 
     def _signal(self, number: signal.Signals) -> None:
-        # The group and the children: a peer may move its workers to groups of their own.
-        if self._process.returncode is None:
-            for pid in family(self._process.pid):
-                with suppress(ProcessLookupError):
-                    os.kill(pid, number)
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, number)
+        signal_all(self.pid, number)
 
     def _log_end(self) -> str:
         lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        return " / ".join(lines[-_TAIL_LINES:]) or "it said nothing"
+        return lines[-1] if lines else "it said nothing"
 
 
 @asynccontextmanager
@@ -108,19 +105,15 @@ async def tree(
     name: str, command: Sequence[str | Path], variables: Mapping[str, str], directory: Path
 ) -> AsyncGenerator[Tree, None]:
     """Run a command in our root with `variables` added to the environment; its output becomes a log in `directory`."""
-    with (
-        NamedTemporaryFile(dir=directory, prefix=re.sub(r"\W+", "-", name), suffix=".log", delete=False) as log,
-        guard([str(part) for part in command], signal.SIGKILL, None) as guarded,
-    ):
+    with NamedTemporaryFile(dir=directory, prefix=re.sub(r"\W+", "-", name), suffix=".log", delete=False) as log:
         process = await asyncio.create_subprocess_exec(
-            *guarded.command,
+            *(sys.executable, "-m", "bench.peers.warden", *command),
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT), **variables},
-            stdin=DEVNULL,
+            stdin=PIPE,
             stdout=log,
             stderr=STDOUT,
             start_new_session=True,
-            pass_fds=guarded.descriptors,
         )
         started = Tree(name, process, Path(log.name))
         try:
@@ -134,20 +127,6 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port: int = listening.getsockname()[1]
         return port
-
-
-def family(pid: int) -> list[int]:
-    """A process and everything below it, parents first."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with suppress(OSError):
-                fields = (entry / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-                children.setdefault(int(fields[1]), []).append(int(entry.name))
-    found = [pid]
-    for one in found:
-        found.extend(children.get(one, []))
-    return found
 
 
 def _pss_kb(pid: int) -> int:

@@ -19,9 +19,9 @@ from inference.model import load_model
 class Seats:
     """One run's. Each peer's version, by its name, is in `versions`."""
 
-    def __init__(self, context: Context, weights: Path) -> None:
-        """`weights`: the state_dict that all load."""
-        self.weights = weights
+    def __init__(self, context: Context, model: Mapping[str, str]) -> None:
+        """`model`: what `servers/model.py` reads from the environment."""
+        self.model = model
         self._peers = context.settings.cache_dir / "bench" / "peers"
         self._directory = context.directory
         self.versions: dict[str, str] = {}
@@ -40,8 +40,8 @@ class Seats:
         directory = self._directory / re.sub(r"\W+", "-", peer.name)
         directory.mkdir(exist_ok=True)
         port = free_port()
-        own = {"PEER_WEIGHTS": str(self.weights), "PEER_PORT": str(port), "BENTOML_HOME": str(directory)}
-        return Seat(found.python, directory, {**own, **peer.variables, **variables}, port)
+        own = {"PEER_PORT": str(port), "BENTOML_HOME": str(directory)}
+        return Seat(found.python, directory, {**self.model, **own, **peer.variables, **variables}, port)
 
     @asynccontextmanager
     async def started(
@@ -55,11 +55,12 @@ class Seats:
 
 async def open_seats(context: Context) -> Seats:
     """Write down the model that our own settings name, for the others to load."""
-    return Seats(context, await asyncio.to_thread(_state_dict, context))
+    return Seats(context, await asyncio.to_thread(_model, context))
 
 
-def _state_dict(context: Context) -> Path:
+def _model(context: Context) -> dict[str, str]:
     model = load_model(context.settings)
     path = context.directory / "weights.pt"
     torch.save(model.network.state_dict(), path)
-    return path
+    sides = {"PEER_RESIZE": str(model.preprocessing.resize), "PEER_CROP": str(model.preprocessing.crop)}
+    return {"PEER_WEIGHTS": str(path), **sides}

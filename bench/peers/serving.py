@@ -76,6 +76,7 @@ async def _floors(context: Context, seats: Seats, contenders: Iterable[Contender
             floors[one.name] = Floor(await context.bare({"engine": engine, "precision": precision}))
         elif one.service is NAIVE:
             (picture,) = context.images.paths(1)
-            child = await context.child("bench.peers.servers.loop", str(seats.weights), str(picture.parent))
+            model = (f"{name}={value}" for name, value in seats.model.items())
+            child = await context.child("bench.peers.servers.loop", str(picture.parent), *model)
             floors[one.name] = Floor(await Bare.ready(child))
     return floors

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench.children import Child, start
+from bench.skipped import Skipped
 from errors import CommandFailed
 from tests.waiting import eventually
 
@@ -54,6 +55,12 @@ async def test_nothing_is_left_behind_when_a_case_is_cancelled_while_a_child_hol
 
 
 async def test_one_that_ends_by_itself_says_why(tmp_path: Path) -> None:
-    async with start("http.server", ["no-port"], {}, tmp_path) as child:
-        with pytest.raises(CommandFailed, match=r"(?s)http\.server no-port ended with exit code 2.*invalid int value"):
+    async with start("bench.no_such_module", [], {}, tmp_path) as child:
+        with pytest.raises(CommandFailed, match=r"(?s)ended with exit code 1.*No module named"):
             await child.line("Serving")
+
+
+async def test_one_that_cannot_run_with_these_settings_is_skipped_and_says_why(tmp_path: Path) -> None:
+    async with start("cli.main", ["bench"], {"top_k": 0}, tmp_path) as child:
+        with pytest.raises(Skipped, match="SCORER_TOP_K=0"):
+            await child.line("http://")

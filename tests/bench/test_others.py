@@ -5,13 +5,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from bench.others import Clock, look, share
 
+WORK = "sum(range(20_000_000)); print(); input()"
 
-def test_our_own_children_are_not_others() -> None:
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_our_own_children_are_not_others(ended: bool) -> None:
     before = look()
-    subprocess.run([sys.executable, "-c", "sum(range(20_000_000))"], check=True)
-    after = look()
+    with subprocess.Popen([sys.executable, "-uc", WORK], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        after = look()
+        child.communicate(b"\n")
+    after = look() if ended else after
     assert before is not None
     assert after is not None
     assert (after.ours - before.ours) / os.sysconf("SC_CLK_TCK") > 0.1

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def test_an_export_holds_the_stored_rows(tmp_path: Path, migrated_url: str, stor
 
 def flat(score: Score, ending: str) -> dict[str, Any]:
     """The columns of the table, written down independently."""
-    top = [one.model_dump() for one in score.top]
+    top = [asdict(one) for one in score.top]
     return {
         "source": score.source,
         "event_id": score.event_id,

@@ -1,72 +1,23 @@
 """The batcher's promises: own answers, requests first, nobody starves, nobody waits for ever, bad images fail alone."""
 
 import asyncio
-import io
-import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
-from typing import Any
+from contextlib import AsyncExitStack
 
 import pytest
 import torch
-from PIL import Image
 from torch import Tensor
 
 from errors import EngineRejected, Overloaded
-from inference.core import InferenceCore, run_core
 from inference.fake_engine import FakeEngine
 from inference.isolation import Isolation
-from inference.preprocess import Preprocessing
 from inference.threads import InferenceThreadDied
 from inference.works import Priority
-from schemas.predictions import ModelInfo, Prediction
-from settings import InferenceSettings
+from schemas.predictions import Prediction
 from telemetry import Metrics
-from tests.waiting import eventually
+from tests.inference.small_core import CLASSES, HELD, PROBE, Device, answers, ask, decoded, hold_device, running
 
-SIDE = 8
-PROBE = torch.full((3, SIDE, SIDE), 127, dtype=torch.uint8)
-CLASSES = 40
 BAD = 255
-INFO = ModelInfo(
-    model_version="fake-0", name="fake", weights="none", weights_sha256="0" * 64, preprocessing="none",
-    labels=tuple(f"label {number}" for number in range(CLASSES)), engine="fake", precision="fp32", device="cpu",
-)  # fmt: skip
-
-
-def pixels(number: int) -> Tensor:
-    """uint8 [3, 8, 8] of its own colours; `number`, below 65,536, can be read back from its first pixels."""
-    made = torch.randint(0, 256, (3, SIDE, SIDE), dtype=torch.uint8, generator=torch.Generator().manual_seed(number))
-    made[0, 0, 0], made[0, 0, 1] = number % 256, number // 256
-    return made
-
-
-def image(number: int) -> bytes:
-    """A file that is decoded to exactly these pixels."""
-    file = io.BytesIO()
-    Image.fromarray(pixels(number).permute(1, 2, 0).numpy()).save(file, "PNG")
-    return file.getvalue()
-
-
-@dataclass
-class Device:
-    """What the engine of a test saw and does: `gate` holds it, `act` may raise on a batch."""
-
-    gate: threading.Event = field(default_factory=threading.Event)
-    entered: threading.Event = field(default_factory=threading.Event)
-    batches: list[list[int]] = field(default_factory=list)
-    act: Callable[[Tensor], None] = lambda _: None
-
-    def __call__(self, batch: Tensor) -> None:
-        if len(batch) == 1 and torch.equal(batch[0], PROBE):
-            self.act(batch)
-            return
-        self.batches.append([int(pixels[0, 0, 0]) + 256 * int(pixels[0, 0, 1]) for pixels in batch])
-        self.entered.set()
-        assert self.gate.wait(30)
-        self.act(batch)
 
 
 @pytest.fixture
@@ -76,53 +27,13 @@ def device() -> Device:
     return device
 
 
-@asynccontextmanager
-async def running(
-    device: Device, *, max_batch: int = 32, places: int = 128, **policy: Any
-) -> AsyncIterator[InferenceCore]:
-    """A core of small pictures, without a cache."""
-    settings = InferenceSettings(max_batch=max_batch, cache_entries=0)
-    engine = FakeEngine(CLASSES, before=device)
-    async with run_core(INFO, Preprocessing(resize=SIDE, crop=SIDE), engine, settings, Metrics()) as core:
-        core._batcher._policy = replace(core._batcher._policy, **policy)
-        core._places._most = places
-        try:
-            yield core
-        finally:
-            device.gate.set()
-
-
-async def ask(core: InferenceCore, number: int, priority: Priority = "interactive") -> Prediction:
-    return await core.score(image(number), priority, top_k=CLASSES)
-
-
-async def decoded(core: InferenceCore, count: int, priority: Priority = "stream") -> None:
-    """Wait until so many images wait for the device."""
-    await eventually(lambda: len(core._line._decoded[priority]) == count)
-
-
-def answers(prediction: Prediction, number: int) -> bool:
-    """Whether this is the answer for that image."""
-    expected = FakeEngine(CLASSES).predict(pixels(number).unsqueeze(0))[0]
-    return all(abs(entry.probability - float(expected[entry.class_id])) < 1e-5 for entry in prediction.top)
-
-
-async def hold_device(core: InferenceCore, device: Device, priority: Priority = "stream") -> asyncio.Task[Prediction]:
-    """Let the device thread hang in a batch of one, so that what comes next queues up."""
-    device.gate.clear()
-    device.entered.clear()
-    task = asyncio.create_task(ask(core, 60_000, priority))
-    await eventually(device.entered.is_set)
-    return task
-
-
 async def test_many_callers_at_once_each_get_their_own_answer(device: Device) -> None:
     async with running(device, max_batch=7, places=1000) as core:
         kinds: list[Priority] = ["interactive", "stream"]
         found = await asyncio.gather(*(ask(core, number, kinds[number % 2]) for number in range(600)))
     for number, answer in enumerate(found):
         assert answers(answer, number), number
-    assert 1 < max(map(len, device.batches)) <= 7
+    assert max(map(len, device.batches)) == 7
     assert all(len({number % 2 for number in batch}) == 1 for batch in device.batches)
 
 
@@ -133,7 +44,7 @@ async def test_a_free_device_takes_what_is_there_at_once(device: Device) -> None
         await decoded(core, 20)
         device.gate.set()
         await asyncio.gather(held, *tasks)
-    assert [sorted(batch) for batch in device.batches] == [[60_000], list(range(20))]
+    assert [sorted(batch) for batch in device.batches] == [[HELD], list(range(20))]
 
 
 async def test_a_request_overtakes_a_backlog_of_the_stream(device: Device) -> None:
@@ -149,26 +60,11 @@ async def test_a_request_overtakes_a_backlog_of_the_stream(device: Device) -> No
 
 
 async def test_the_stream_s_batches_are_short_while_requests_are_around(device: Device) -> None:
-    """On a device that is slow to begin, so that large batches pay."""
-    device.act = lambda batch: time.sleep(0.01 + 0.001 * len(batch))
-    async with running(device, max_batch=16, short_batch_s=0.016) as core:
-        await asyncio.gather(*(ask(core, number, "stream") for number in range(200)))
-        alone = [len(batch) for batch in device.batches]
-        device.batches.clear()
+    device.act = lambda batch: time.sleep(0.01 * len(batch))
+    async with running(device, short_batch_s=0.06) as core:
         await ask(core, 5)
-        await asyncio.gather(*(ask(core, number, "stream") for number in range(64)))
-        beside = [len(batch) for batch in device.batches]
-    assert max(alone) == 16
-    assert max(beside) <= 7
-
-
-async def test_batches_are_no_larger_than_what_raises_the_throughput_while_requests_are_around(device: Device) -> None:
-    """On a device without overhead, where an image costs the same in every batch."""
-    device.act = lambda batch: time.sleep(0.002 * len(batch))
-    async with running(device) as core:
-        await ask(core, 5)
-        await asyncio.gather(*(ask(core, number, "stream") for number in range(100)))
-    assert max(map(len, device.batches)) <= 10
+        await asyncio.gather(*(ask(core, number, "stream") for number in range(40)))
+    assert max(map(len, device.batches)) <= 6
 
 
 @pytest.mark.parametrize(("stream_wait_s", "served"), [(0.02, True), (1000.0, False)])
@@ -291,9 +187,7 @@ async def test_a_batch_that_does_not_fit_into_memory_is_halved_and_later_ones_ar
         found = await asyncio.gather(*tasks)
         await held
     assert answers(found[77], 77)
-    sizes = [len(batch) for batch in device.batches]
-    assert max(sizes[:2]) > 8
-    assert all(size <= 4 for size in sizes[4:])
+    assert [len(batch) for batch in device.batches if len(batch) > 4] == [16, 8, 8]
 
 
 async def test_when_the_device_thread_dies_everyone_is_told(device: Device) -> None:

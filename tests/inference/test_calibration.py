@@ -19,7 +19,6 @@ from errors import UsageError
 from inference import stored_network
 from inference.calibration import Calibration, find_calibration
 from inference.conversion import converted
-from inference.decode import Limits
 from inference.model import Model, load_model
 from inference.openvino_engine import OpenVinoEngine
 from inference.preprocess import Preprocessing
@@ -57,7 +56,7 @@ def test_too_few_images_are_refused_with_how_many_it_takes() -> None:
 
 
 def test_a_sample_is_what_the_model_will_see() -> None:
-    made = sample(encode(photo(), "PNG"), Preprocessing(resize=32, crop=32), Limits(10**6, 10**6))
+    made = sample(encode(photo(), "PNG"), Preprocessing(resize=32, crop=32), Settings(_env_file=None))
     assert (made.pixels.shape, made.pixels.dtype, len(made.sha256)) == ((3, 32, 32), torch.uint8, 64)
 
 

@@ -124,7 +124,7 @@ async def test_a_wrong_checkpoint_is_a_usage_error(tmp_path: Path, metrics: Metr
 
 async def test_answers_are_never_mixed_up_between_callers(metrics: Metrics) -> None:
     images = [encode(photo(40 + number, 40).rotate(9 * number), "PNG") for number in range(40)]
-    async with fake_core(metrics, max_batch=7, max_image_pixels=10_000) as core:
+    async with fake_core(metrics, max_batch=7, max_image_pixels=10_000, cache_entries=0) as core:
         alone = [await core.score(image, "interactive") for image in images]
         for priority in ("interactive", "stream", "interactive"):
             together = await asyncio.gather(*(core.score(image, priority) for image in images))
@@ -162,7 +162,7 @@ async def test_a_backlog_of_stream_decodes_does_not_stand_before_a_request(metri
     slow, many = encode(photo(800, 600), "PNG"), 20 * usable_cores()
     finished: list[Priority] = []
 
-    async with fake_core(metrics) as core:
+    async with fake_core(metrics, cache_entries=0) as core:
 
         async def score(image: bytes, priority: Priority) -> None:
             await core.score(image, priority)
@@ -181,7 +181,7 @@ async def test_a_backlog_of_stream_decodes_does_not_stand_before_a_request(metri
 
 async def test_an_image_whose_caller_left_is_not_decoded(metrics: Metrics) -> None:
     image = encode(photo(900, 700), "PNG")
-    async with fake_core(metrics) as core:
+    async with fake_core(metrics, cache_entries=0) as core:
         for priority in ("interactive", "stream"):
             decoded_before = value(metrics, "scorer_decode_seconds_count")
             tasks = [asyncio.create_task(core.score(image, priority)) for _ in range(40)]
@@ -204,7 +204,7 @@ async def test_the_end_refuses_who_waits_and_leaves_no_one_behind(metrics: Metri
             assert gate.wait(30)
 
     image = encode(photo(500, 400), "PNG")
-    async with fake_core(metrics, before) as core:
+    async with fake_core(metrics, before, cache_entries=0) as core:
         kinds: list[Priority] = ["interactive", "stream"]
         tasks = [asyncio.create_task(core.score(image, kinds[number % 2])) for number in range(100)]
         await asyncio.to_thread(entered.wait, 10)

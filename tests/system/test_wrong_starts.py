@@ -25,7 +25,7 @@ async def test_a_wrong_value_is_named_with_what_is_allowed() -> None:
     code, line = await refused("consumer", settings={"precision": "int4"})
     assert (code, line) == (
         2,
-        "streamscorer: error: SCORER_PRECISION=int4: Input should be 'auto', 'fp32', 'bf16' or 'fp16'",
+        "streamscorer: error: SCORER_PRECISION=int4: Input should be 'auto', 'fp32', 'bf16', 'fp16' or 'int8'",
     )
 
 

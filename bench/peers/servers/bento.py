@@ -9,7 +9,12 @@ from PIL.Image import Image
 from bench.peers.servers.model import Answer, Classifier
 
 
-@bentoml.service(workers=int(os.environ.get("PEER_WORKERS", "1")), traffic={"timeout": 120})
+# No line a request in the log, as the others have none.
+@bentoml.service(
+    workers=int(os.environ.get("PEER_WORKERS", "1")),
+    traffic={"timeout": 120},
+    logging={"access": {"enabled": False}},
+)
 class Resnet:
     """One classifier a worker; each worker has a dispatcher of its own that forms batches."""
 

@@ -1,7 +1,7 @@
 """The naive service without the service: decode and forward pass of one image after the other.
 
-`python -m bench.peers.servers.loop WEIGHTS FOLDER`. It is asked as `bench/bare_loop.py` is:
-`serial N` on stdin runs over N files of FOLDER and answers with a line of JSON.
+`python -m bench.peers.servers.loop FOLDER NAME=VALUE...`, where the names are those of `model.py`. It is asked as
+`bench/bare_loop.py` is: `serial N` on stdin runs over N files of FOLDER and answers with a line of JSON.
 """
 
 import itertools
@@ -14,9 +14,11 @@ from pathlib import Path
 from bench.peers.servers.model import Classifier
 
 
-def main(weights: str, folder: Path) -> None:
+def main(folder: Path, variables: list[str]) -> None:
     """Says what it is once it is ready."""
-    os.environ["PEER_WEIGHTS"] = weights
+    for variable in variables:
+        name, value = variable.split("=", 1)
+        os.environ[name] = value
     classifier = Classifier()
     say({"engine": "torch", "precision": "fp32", "device": "cpu"})
     for line in sys.stdin:
@@ -37,4 +39,4 @@ def say(answer: dict[str, object]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(Path(sys.argv[1]), sys.argv[2:])

@@ -1,0 +1,67 @@
+"""What a batch costs is learned from those that were; batches are as large as pays and no longer than is bearable."""
+
+import random
+
+import pytest
+
+from inference.batcher import BatchPolicy
+from inference.cost import Cost
+
+
+def learned(overhead_s: float, image_s: float, sizes: list[int], noise: float = 0.0) -> Cost:
+    cost, chance = Cost(), random.Random(3)
+    for size in sizes:
+        cost.observe(size, (overhead_s + size * image_s) * (1 + noise * chance.uniform(-1, 1)))
+    return cost
+
+
+def test_overhead_and_work_are_told_apart_by_batches_of_different_sizes() -> None:
+    cost = learned(0.004, 0.0005, [1, 32, 16, 8] * 20, noise=0.1)
+    assert cost.seconds(1) == pytest.approx(0.0045, rel=0.15)
+    assert cost.seconds(64) == pytest.approx(0.036, rel=0.15)
+    assert cost.within(0.02) == pytest.approx(32, abs=5)
+
+
+def test_batches_of_one_size_say_nothing_about_overhead() -> None:
+    cost = learned(0.02, 0.01, [8] * 50)
+    assert cost.overhead_s == pytest.approx(0, abs=1e-9)
+    assert cost.seconds(8) == pytest.approx(0.1)
+
+
+def test_what_changes_is_learned_again() -> None:
+    cost = learned(0.0, 0.05, [1, 4, 8] * 50)
+    for size in [1, 4, 8] * 80:
+        cost.observe(size, 0.01 * size)
+    assert cost.seconds(8) == pytest.approx(0.08, rel=0.1)
+
+
+CPU, GPU, SLOW_START = (0.0005, 0.05), (0.004, 0.0003), (0.2, 0.01)
+"""Seconds of overhead, and for each image."""
+
+
+@pytest.mark.parametrize(
+    ("device", "alone", "beside"),
+    [
+        pytest.param(CPU, 5, 5, id="every image costs the same: as many as fit into 250 ms"),
+        pytest.param((0.0005, 0.005), 32, 8, id="and no more than a few where larger ones gain nothing"),
+        pytest.param(GPU, 32, 32, id="large batches pay and are short"),
+        pytest.param(SLOW_START, 32, 5, id="large batches pay and are long"),
+        pytest.param((0.1, 0.9), 2, 1, id="a single one is too long already"),
+    ],
+)
+def test_the_size_of_a_batch(device: tuple[float, float], alone: int, beside: int) -> None:
+    cost = learned(*device, [1, 2, 4, 8] * 30)
+    assert BatchPolicy().most(cost, around=False) == pytest.approx(alone, abs=1)
+    assert BatchPolicy().most(cost, around=True) == pytest.approx(beside, abs=1)
+
+
+@pytest.mark.parametrize("device", [CPU, GPU, SLOW_START])
+def test_the_size_is_found_from_nothing_but_the_first_image(device: tuple[float, float]) -> None:
+    cost, policy = learned(*device, [1]), BatchPolicy()
+    for number in range(200):
+        size = policy.most(cost, around=False)
+        size = policy.explore(size, around=False) if number % 8 == 7 else size
+        cost.observe(size, device[0] + size * device[1])
+    best = 32 / (device[0] + 32 * device[1])
+    found = policy.most(cost, around=False)
+    assert found / (device[0] + found * device[1]) > 0.9 * best
