@@ -59,6 +59,8 @@ class Run:
     hop_us: dict[str, float] = field(default_factory=dict)
     """Microseconds of each hop for one record, by the clock; hops overlap."""
     batches: int = 0
+    stall_ms: float = 0.0
+    """The longest time that the event loop did not turn: heartbeats wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,14 +171,14 @@ async def _stream(ground: _Ground, load: Load, name: str) -> Run:
                 work = tasks.create_task(worker.run())
                 await _reaches(metrics, 1, "scorer_rebalances_total")
                 begun = time.perf_counter()
-                await _reaches(metrics, load.records, "scorer_records_total", outcome="scored")
+                stall_s = await _reaches(metrics, load.records, "scorer_records_total", outcome="scored")
                 worker.stop()
             ended = time.perf_counter()
             cpu = _cpu_us(before, _cpu_s(ground.pids), load.records)
         assert work.result() is True
     hops = {hop: _sample(metrics, "scorer_batch_seconds_sum", hop=hop) / load.records * 1e6 for hop in _HOPS}
     batches = int(_sample(metrics, "scorer_batch_records_count"))
-    return Run(load.records / (ended - begun), cpu, hops, batches)
+    return Run(load.records / (ended - begun), cpu, hops, batches, stall_s * 1000)
 
 
 def _freeze() -> None:
@@ -185,9 +187,14 @@ def _freeze() -> None:
     gc.freeze()
 
 
-async def _reaches(metrics: Metrics, value: float, name: str, **labels: str) -> None:
-    while _sample(metrics, name, **labels) < value:  # noqa: ASYNC110  (metrics are made to be looked at)
+async def _reaches(metrics: Metrics, value: float, name: str, **labels: str) -> float:
+    """Wait until a metric has this value; the longest delay of the event loop meanwhile, in seconds."""
+    late_s = 0.0
+    while _sample(metrics, name, **labels) < value:
+        due = time.perf_counter() + _TICK_S
         await asyncio.sleep(_TICK_S)
+        late_s = max(late_s, time.perf_counter() - due)
+    return late_s
 
 
 def _sample(metrics: Metrics, name: str, **labels: str) -> float:
@@ -230,6 +237,7 @@ def _report(found: Overhead) -> str:
         lines += [f"{f'  CPU us, {part}':24}{_spread([run.cpu_us[part] for run in runs])}" for part in runs[0].cpu_us]
         lines += [f"{f'  clock us, {hop}':24}{_spread([run.hop_us[hop] for run in runs])}" for hop in runs[0].hop_us]
     lines.append(f"{'batches':24}{_spread([float(run.batches) for run in found.stream])}")
+    lines.append(f"{'longest stall, ms':24}{_spread([run.stall_ms for run in found.stream])}")
     lines.append(f"{'stream / bare':24}{_spread(found.ratios)}")
     return "\n".join(lines)
 

@@ -4,7 +4,6 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -188,7 +187,12 @@ def _top(classes: Sequence[ClassProbability]) -> str:
         text = to_json(classes).decode()
         if "\\u0000" not in text:
             return text
-    return json.dumps([asdict(one) | {"label": texts.storable(one.label)} for one in classes])
+    return json.dumps(
+        [
+            {"class_id": one.class_id, "label": texts.storable(one.label), "probability": one.probability}
+            for one in classes
+        ]
+    )
 
 
 def _within(time: datetime) -> datetime:

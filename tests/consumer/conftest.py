@@ -32,6 +32,7 @@ async def settings(kafka: str, migrated_url: str, checkpoint: Path, tmp_path: Pa
         database_url=migrated_url,
         weights=str(checkpoint),
         threads=1,
+        cache_entries=0,  # tests count inferences, and publish the same pictures again and again
         uri_file_roots=str(tmp_path),
         drain_timeout_s=20,
         _env_file=None,

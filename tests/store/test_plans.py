@@ -62,7 +62,7 @@ async def plan(sql: Sql, statement: Composable, values: Mapping[str, Any]) -> se
     return scans(row["QUERY PLAN"][0]["Plan"])
 
 
-@pytest.mark.parametrize("records", [1, 500])
+@pytest.mark.parametrize("records", [1, 500, 2048])
 async def test_decisions_look_up_indexes(many: Sql, records: int) -> None:
     columns = rows.asked_columns([asked(number, f"e{number}") for number in range(records)], [VERSION] * records)
     used = await plan(many, SQL(queries.DECIDE), columns)
