@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 
 from bench.cases import Context, Goal, Result, Skipped
+from bench.children import given
 from bench.peers.lines import Line, Running, lines, publish
 from bench.peers.processes import Tree
 from bench.peers.seats import Seats
@@ -22,8 +23,7 @@ async def crashes(context: Context, seats: Seats, only: Sequence[str]) -> AsyncG
     """One after the other; the first of ours stands for all engines."""
     records, kills = _QUICK if context.quick else (_RECORDS, _KILLS)
     backlog = await publish(context, records)
-    given = {name: getattr(context.settings, name) for name in sorted(context.settings.model_fields_set)}
-    ours, *others = lines(seats, backlog, only, given)
+    ours, *others = lines(seats, backlog, only, given(context.settings))
     for line in (ours, *(other for other in others if other.peer is not None)):
         try:
             lost, doubled, died = await _judge(line, records, kills)

@@ -6,15 +6,18 @@ from contextlib import AsyncExitStack
 from typing import TypeVar
 
 from bench.bare import Bare
+from bench.calibrated import calibrated
 from bench.cases import Context, Result, Skipped
+from bench.children import given
 from bench.peers.catalogue import NAIVE, SERVICES, Service, ours
 from bench.peers.comparison import Floor, compared
 from bench.peers.contender import Contender, started
 from bench.peers.seats import Seats
+from settings import Settings
 
 CONCURRENCIES = (1, 8, 32, 64)
 Side = TypeVar("Side")
-OURS: tuple[Mapping[str, str], ...] = (
+OURS: tuple[dict[str, str], ...] = (
     {"engine": "torch", "precision": "fp32"},
     {"engine": "auto", "precision": "auto"},
     {"engine": "auto", "precision": "bf16"},
@@ -26,27 +29,31 @@ OURS: tuple[Mapping[str, str], ...] = (
 async def serving(context: Context, seats: Seats, only: Sequence[str]) -> AsyncGenerator[Result | Skipped, None]:
     """All start, and hold still until it is their turn. `only`: names of the peers that take part; empty: all."""
     concurrencies = (1, 8) if context.quick else CONCURRENCIES
-    chosen = [service for service in SERVICES if not only or service.name in only]
+    entries: list[Service | dict[str, str]] = [
+        *(OURS[:2] if context.quick else OURS),  # int8 is calibrated first
+        *(service for service in SERVICES if not only or service.name in only),
+    ]
     async with AsyncExitStack() as stack:
         contenders: dict[str, Contender] = {}
-        for service in (*await _ours(context), *chosen):
-            async with AsyncExitStack() as mine:
+        for entry in entries:
+            async with AsyncExitStack() as alone:
                 try:
-                    contender = await mine.enter_async_context(started(seats, service, context.images))
+                    service = entry if isinstance(entry, Service) else await _ours(context, entry)
+                    contender = await alone.enter_async_context(started(seats, service, context.images))
                 except Skipped as reason:
                     yield reason
                     continue
                 # `auto` may have taken what comes later under its own name.
                 if contender.name not in contenders:
                     contenders[contender.name] = contender
-                    stack.push_async_callback(mine.pop_all().aclose)
+                    stack.push_async_callback(alone.pop_all().aclose)
         floors = await _floors(context, seats, contenders.values())
         number = itertools.count(1)
         for turn in range(context.repetitions):
             for concurrency in concurrencies:
-                for name, one in _in_turn(contenders.items(), turn):
+                for name, contender in _in_turn(contenders.items(), turn):
                     try:
-                        await one.turn(context.images, concurrency, context.seconds, next(number))
+                        await contender.turn(context.images, concurrency, context.seconds, next(number))
                     except Skipped as reason:
                         del contenders[name]
                         yield reason
@@ -56,10 +63,15 @@ async def serving(context: Context, seats: Seats, only: Sequence[str]) -> AsyncG
         yield result
 
 
-async def _ours(context: Context) -> list[Service]:
+async def _ours(context: Context, engine: Mapping[str, str]) -> Service:
+    """Our service with this engine. Raises Skipped when int8 cannot be calibrated."""
     room = await (await context.ground()).room()
-    given = {name: getattr(context.settings, name) for name in sorted(context.settings.model_fields_set)}
-    return [ours(f"ours {one['engine']} {one['precision']}", "api", {**given, **room, **one}) for one in OURS]
+    settings = await _with_engine(context, engine)
+    return ours(f"ours {engine['engine']} {engine['precision']}", "api", {**given(settings), **room})
+
+
+async def _with_engine(context: Context, engine: Mapping[str, str]) -> Settings:
+    return await calibrated(context.settings.model_copy(update=engine), context.images, context.directory)
 
 
 def _in_turn(sides: Iterable[Side], turn: int) -> list[Side]:
@@ -73,7 +85,8 @@ async def _floors(context: Context, seats: Seats, contenders: Iterable[Contender
     for one in contenders:
         if one.is_ours:
             engine, precision = one.engine.split()
-            floors[one.name] = Floor(await context.bare({"engine": engine, "precision": precision}))
+            settings = await _with_engine(context, {"engine": engine, "precision": precision})
+            floors[one.name] = Floor(await context.bare(given(settings)))
         elif one.service is NAIVE:
             (picture,) = context.images.paths(1)
             model = (f"{name}={value}" for name, value in seats.model.items())

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
 from bench.cases import Context, Goal, Result, Skipped
+from bench.children import given
 from bench.peers.lines import Line, lines, publish
 from bench.peers.seats import Seats
 from bench.stream import between_commits
@@ -30,8 +31,7 @@ async def streaming(context: Context, seats: Seats, only: Sequence[str]) -> Asyn
     """Each starts anew for its turn, reads the same records, and ends with it."""
     count = _QUICK if context.quick else max(300, int(_PER_SECOND * context.seconds))
     backlog = await publish(context, count)
-    given = {name: getattr(context.settings, name) for name in sorted(context.settings.model_fields_set)}
-    done = {line.name: (line, Turns()) for line in lines(seats, backlog, only, given)}
+    done = {line.name: (line, Turns()) for line in lines(seats, backlog, only, given(context.settings))}
     for number in range(context.repetitions):
         for name, (line, turns) in list(done.items())[:: -1 if number % 2 else 1]:
             try:
