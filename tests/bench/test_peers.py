@@ -14,7 +14,9 @@ from aiokafka import AIOKafkaProducer
 from PIL import Image
 
 from api.multipart import read_parts
+from bench.bare import Bare
 from bench.cases import Skipped
+from bench.children import start
 from bench.ground import execute, query
 from bench.past_rows import fill
 from bench.peers.catalogue import SERVICES, in_form
@@ -48,6 +50,17 @@ def test_peers_compute_what_our_own_engine_computes(tmp_path: Path, monkeypatch:
     ours = TorchEngine(model, InferenceSettings(threads=1, precision="fp32", engine="torch")).predict(pixels)
     assert answer["predicted_class"] == ours.argmax().item()
     assert answer["probability"] == pytest.approx(ours.max().item(), rel=1e-4)
+
+
+async def test_the_naive_loop_answers_as_our_bare_loop_does(tmp_path: Path) -> None:
+    torch.save(load_model(InferenceSettings(weights="untrained")).network.state_dict(), tmp_path / "weights.pt")
+    weights = f"PEER_WEIGHTS={tmp_path / 'weights.pt'}"
+    async with start(
+        "bench.peers.servers.loop", [str(FLOWER.parent), weights, "PEER_THREADS=1"], {}, tmp_path
+    ) as child:
+        loop = await Bare.ready(child)
+        assert await loop.rate(2) > 0
+        assert loop.engine == "torch fp32"
 
 
 async def test_a_form_holds_the_image_and_nothing_else() -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from bench.peers.servers.model import Classifier
 
+_PICTURES = {".jpg", ".jpeg", ".png", ".webp"}
+
 
 def main(folder: Path, variables: list[str]) -> None:
     """Says what it is once it is ready."""
@@ -23,13 +25,14 @@ def main(folder: Path, variables: list[str]) -> None:
     say({"engine": "torch", "precision": "fp32", "device": "cpu"})
     for line in sys.stdin:
         count = int(line.split()[1])
-        paths = [path for path in sorted(folder.iterdir()) if path.is_file()][:count]
+        paths = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in _PICTURES][:count]
         images = itertools.islice(itertools.cycle([path.read_bytes() for path in paths]), count)
-        begun = time.perf_counter()
+        begun, cpu_s = time.perf_counter(), time.process_time()
         for image in images:
             classifier.predict(classifier.decode(image).unsqueeze(0))
         seconds = time.perf_counter() - begun
-        say({"seconds": seconds, "rate": count / seconds})
+        cpu_us = 1e6 * (time.process_time() - cpu_s) / count
+        say({"seconds": seconds, "rate": count / seconds, "cpu_us": cpu_us})
 
 
 def say(answer: dict[str, object]) -> None:
