@@ -83,7 +83,7 @@ def test_an_interrupted_run_keeps_its_rows_and_the_same_command_goes_on(here: Pa
     for name in names:
         shutil.copy(SAMPLES / "flower.jpg", here / name)
     arguments = ("predict", "copy-*.jpg", "-o", "out.ndjson")
-    settings = environment(weights=checkpoint, max_batch=2)
+    settings = environment(weights=checkpoint, max_batch=2, cache_entries=0)
     running = subprocess.Popen(command_line(*arguments), cwd=here, env=settings, stderr=subprocess.PIPE, text=True)
     journal = here / ".out.ndjson.journal"
     wait_until(lambda: running.poll() is not None or (journal.exists() and journal.stat().st_size))
