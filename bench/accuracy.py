@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from bench.cases import Case, Context, Goal, Options, Result, Skipped
-from bench.digits import CLASSES, HELD_BACK, PREPROCESSING, Part, digits, train
+from bench.digits import BATCH, CLASSES, HELD_BACK, PREPROCESSING, Part, digits, train
 from bench.report import cells
 from bench.run import measure
 from errors import UsageError
@@ -93,7 +93,8 @@ def _calibrate(settings: InferenceSettings, learnt: Part, held_back: Part) -> No
 def _answers(settings: InferenceSettings, part: Part) -> Tensor:
     """The class of each image, int64 [N]."""
     engine = open_engine(load_model(settings), settings)
-    return torch.cat([engine.predict(one.pixels.unsqueeze(0)).argmax(dim=1) for one in part.samples])
+    batches = (part.pixels[start : start + BATCH] for start in range(0, len(part.samples), BATCH))
+    return torch.cat([engine.predict(batch).argmax(dim=1) for batch in batches])
 
 
 def _share(found: Tensor, expected: Tensor) -> float:

@@ -59,7 +59,7 @@ def read(folder: Path) -> Any:
             raise Damaged(f"{file}: is not what was written")
         return openvino().Core().read_model(file)
     except (OSError, RuntimeError) as error:
-        raise Damaged(f"{file}: {error}") from error
+        raise Damaged(f"{file}: {' '.join(str(error).split())}") from error
 
 
 def _sha256(path: Path) -> str:
