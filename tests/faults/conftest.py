@@ -28,8 +28,8 @@ class Engines:
         """Sees each batch ahead of its answer, in the engine's thread; may block or raise."""
 
     def open_core(self, settings: InferenceSettings, metrics: Metrics) -> AbstractAsyncContextManager[InferenceCore]:
-        """In the place of the room's own."""
-        return open_fake_core(settings, metrics, self._before)
+        """In the place of the room's own. Without a cache, since these tests count and hold what the engine sees."""
+        return open_fake_core(settings.model_copy(update={"cache_entries": 0}), metrics, self._before)
 
     def _before(self, batch: Tensor) -> None:
         if self.before is not None:
