@@ -9,8 +9,8 @@ WORKDIR /app
 RUN python -m venv --without-pip /opt/streamscorer
 COPY pyproject.toml constraints.txt ./
 # Dependencies in a layer of their own, which stays when only the code changes.
-RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
-      > /tmp/requirements.txt \
+RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+      print(*p['dependencies'], *p['optional-dependencies']['openvino'], sep='\n')" > /tmp/requirements.txt \
  && cp constraints.txt /tmp/constraints.txt \
  && if [ -n "$TORCH_INDEX" ]; then \
       sed -i '/^torch/d' /tmp/constraints.txt \
@@ -29,8 +29,9 @@ COPY --from=build /opt/streamscorer /opt/streamscorer
 COPY --from=build /app /app
 ENV PATH=/opt/streamscorer/bin:$PATH \
     PYTHONUNBUFFERED=1 \
-    TORCH_HOME=/var/cache/streamscorer
-# Downloaded weights.
+    TORCH_HOME=/var/cache/streamscorer \
+    SCORER_CACHE_DIR=/var/cache/streamscorer
+# Downloaded weights, the converted network, and which engine is the fastest here.
 VOLUME /var/cache/streamscorer
 USER scorer
 WORKDIR /home/scorer

@@ -110,21 +110,22 @@ class Deadly:
 async def one_life(settings: Settings, parts: Parts) -> bool:
     """A process from its start to its end; True when it crashed rather than drained."""
     worker = Worker(settings, parts, await inspect(settings, [settings.kafka_topic, settings.kafka_dlq_topic]))
+    crashed = False
+
+    async def over() -> bool:
+        return crashed or await drained(settings)
 
     async def stop_when_done() -> None:
-        await eventually(partial(drained, settings))
+        await eventually(over)
         worker.stop()
 
     stopping = asyncio.create_task(stop_when_done())
-    crashed = False
     try:
         await worker.run()
     except* RuntimeError:
         crashed = True
-    finally:
-        stopping.cancel()
-        with suppress(asyncio.CancelledError):
-            await stopping
+    # Not cancelled: a client that is only half open would not be closed.
+    await stopping
     return crashed
 
 
