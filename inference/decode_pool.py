@@ -1,11 +1,8 @@
 """Threads that decode: those of the stream apart from the others, and never too many pixels in memory at once."""
 
 import hashlib
-import os
-import sys
 import threading
 import time
-from contextlib import suppress
 
 from inference.cores import usable_cores
 from inference.decode import Limits, probe
@@ -16,10 +13,6 @@ from inference.results import Results
 from inference.threads import died
 from inference.works import Priority, Work
 from settings import InferenceSettings
-
-NICE = 10
-"""Steps by which the stream's decode threads stand back: where the device is the CPU, they work while it has nothing to
-do, and do not slow a forward pass down whose threads wait for each other."""
 
 
 class Decoder:
@@ -39,8 +32,6 @@ class Decoder:
         self._share = settings.cache_entries > 0
 
     def serve(self, priority: Priority) -> None:
-        if priority == "stream":
-            _stand_back()
         while (work := self._line.take_encoded(priority)) is not None:
             ready: Work | None = None
             try:
@@ -75,13 +66,6 @@ class Decoder:
         work.decoded_at = time.perf_counter()
         work.decode_s = work.decoded_at - begun
         return True
-
-
-def _stand_back() -> None:
-    """Only Linux knows a priority for each thread."""
-    if sys.platform == "linux":
-        with suppress(OSError):  # a sandbox may forbid even this
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
 class PixelBudget:
