@@ -57,11 +57,12 @@ class Decoder:
         if self._share and not self._results.claim(work, digest):
             return False
         image = probe(data, self._limits)
-        self._budget.take(image.pixels)
+        whole = image.pixels  # reading a JPEG smaller changes what it says
+        self._budget.take(whole)
         try:
             work.pixels, work.facts = self._read(image, self._preprocessing, digest)
         finally:
-            self._budget.give(image.pixels)
+            self._budget.give(whole)
         work.image = b""
         work.decoded_at = time.perf_counter()
         work.decode_s = work.decoded_at - begun

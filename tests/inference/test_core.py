@@ -242,3 +242,9 @@ def test_pixels_in_memory_are_bounded_and_one_picture_always_fits() -> None:
     assert 1 <= most <= 2
     budget.take(1000)
     budget.give(1000)
+
+
+async def test_pictures_that_are_read_smaller_leave_their_room_to_those_behind_them(metrics: Metrics) -> None:
+    images = [encode(photo(1600 + number, 1400), "JPEG") for number in range(6)]
+    async with fake_core(metrics, max_image_pixels=1610 * 1400) as core, asyncio.timeout(30):
+        assert all(isinstance(outcome, Prediction) for outcome in await core.score_all(images))
