@@ -1,11 +1,20 @@
-"""A core that answers at once, for measuring everything around it."""
+"""A core that answers at once, and the consumer around it: for measuring everything but the model."""
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
+from broker.publisher import open_publisher
+from broker.topics import inspect
+from consumer.hops import Parts
+from consumer.worker import Worker
 from errors import Invalid
 from schemas.predictions import ClassProbability, ImageInfo, ModelInfo, Prediction, Timings
+from settings import Settings
+from sources.fetcher import open_fetcher
+from store.store import open_store
+from telemetry import Metrics
 
 VERSION = "instant-000000000001"
 _LABELS = tuple(f"class {number}" for number in range(1000))
@@ -53,3 +62,15 @@ class InstantCore:
             ),
             timings_ms=_TIMINGS,
         )
+
+
+@asynccontextmanager
+async def instant_worker(settings: Settings, metrics: Metrics) -> AsyncIterator[Worker]:
+    """A consumer that is not running yet, with every room but the model's."""
+    async with (
+        open_store(settings, metrics, start_timeout_s=30) as store,
+        open_publisher(settings) as publisher,
+        open_fetcher(settings) as fetcher,
+    ):
+        parts = Parts(InstantCore(), store, publisher, fetcher, metrics)
+        yield Worker(settings, parts, await inspect(settings, [settings.kafka_topic, settings.kafka_dlq_topic]))

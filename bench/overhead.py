@@ -12,7 +12,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -20,18 +20,13 @@ import psycopg
 from aiokafka import AIOKafkaProducer
 
 from bench.bare_stream import Bare, run_bare_stream
-from bench.instant_core import InstantCore
-from broker.publisher import open_publisher
-from broker.topics import create_topics, inspect
-from consumer.hops import Parts
-from consumer.worker import Worker
+from bench.instant_core import instant_worker
+from broker.topics import create_topics
 from embedded.jars import fetch_jars
 from embedded.kafka import run_kafka
 from embedded.postgres import run_postgres
 from settings import LogSettings, Settings
-from sources.fetcher import open_fetcher
 from store.migrations import migrate
-from store.store import open_store
 from telemetry import Metrics, configure_logging
 
 PARTITIONS = 12
@@ -159,12 +154,7 @@ async def _stream(ground: _Ground, load: Load, name: str) -> Run:
             update={"kafka_group_id": name, "database_url": Settings(database_url=url, _env_file=None).database_url}
         )
         metrics = Metrics()
-        async with AsyncExitStack() as stack:
-            store = await stack.enter_async_context(open_store(settings, metrics, start_timeout_s=10))
-            publisher = await stack.enter_async_context(open_publisher(settings))
-            fetcher = await stack.enter_async_context(open_fetcher(settings))
-            parts = Parts(InstantCore(), store, publisher, fetcher, metrics)
-            worker = Worker(settings, parts, await inspect(settings, [settings.kafka_topic, settings.kafka_dlq_topic]))
+        async with instant_worker(settings, metrics) as worker:
             _freeze()
             before = _cpu_s(ground.pids)
             async with asyncio.TaskGroup() as tasks:

@@ -154,11 +154,16 @@ class InferenceCore:
 @asynccontextmanager
 async def open_core(settings: InferenceSettings, metrics: Metrics) -> AsyncIterator[InferenceCore]:
     """Load what the settings name, warm it up, and close it at the end. Raises UsageError, WeightsUnreachable."""
-    model = await asyncio.to_thread(load_model, settings)
-    engine = await asyncio.to_thread(open_engine, model, settings)
-    info = model.info(engine.name, engine.precision, engine.device)
-    async with run_core(info, model.preprocessing, engine, settings, metrics) as core:
+    info, preprocessing, engine = await asyncio.to_thread(_load, settings)
+    async with run_core(info, preprocessing, engine, settings, metrics) as core:
         yield core
+
+
+def _load(settings: InferenceSettings) -> tuple[ModelInfo, Preprocessing, Engine]:
+    """What outlives the model, whose network (100 MB) not every engine goes on using."""
+    model = load_model(settings)
+    engine = open_engine(model, settings)
+    return model.info(engine.name, engine.precision, engine.device), model.preprocessing, engine
 
 
 @asynccontextmanager

@@ -3,6 +3,8 @@
 import hashlib
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from inference.cores import usable_cores
 from inference.decode import Limits, probe
@@ -57,12 +59,8 @@ class Decoder:
         if self._share and not self._results.claim(work, digest):
             return False
         image = probe(data, self._limits)
-        whole = image.pixels  # reading a JPEG smaller changes what it says
-        self._budget.take(whole)
-        try:
+        with self._budget.hold(image.pixels):
             work.pixels, work.facts = self._read(image, self._preprocessing, digest)
-        finally:
-            self._budget.give(whole)
         work.image = b""
         work.decoded_at = time.perf_counter()
         work.decode_s = work.decoded_at - begun
@@ -77,15 +75,16 @@ class PixelBudget:
         self._held = 0
         self._changed = threading.Condition()
 
-    def take(self, pixels: int) -> None:
-        """Wait until they fit. `give` must follow."""
+    @contextmanager
+    def hold(self, pixels: int) -> Iterator[None]:
+        """Wait until they fit. As many are given back, whatever became of the picture (some are read smaller)."""
         with self._changed:
             while self._held and self._held + pixels > self._pixels:
                 self._changed.wait()
             self._held += pixels
-
-    def give(self, pixels: int) -> None:
-        """Give back what was taken."""
-        with self._changed:
-            self._held -= pixels
-            self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._held -= pixels
+                self._changed.notify_all()

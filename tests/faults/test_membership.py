@@ -3,6 +3,8 @@
 import asyncio
 import threading
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -62,14 +64,21 @@ def brief(settings: Settings) -> Settings:
     return settings.model_copy(update={"kafka_session_timeout_s": SESSION_S})
 
 
+@asynccontextmanager
+async def in_mid_batch(settings: Settings, engines: Engines) -> AsyncIterator[tuple[Running, Gate]]:
+    """A member whose batch lasts until the gate is opened; at the end it drains."""
+    async with running(settings) as member:
+        await eventually(partial(drained, settings))
+        gate = Gate(engines)
+        await feed(settings)
+        await asyncio.to_thread(gate.reached.wait, 30)
+        yield member, gate
+
+
 async def test_a_batch_that_takes_longer_than_the_session_costs_no_membership(
     brief: Settings, engines: Engines
 ) -> None:
-    async with running(brief) as scorer:
-        await eventually(partial(drained, brief))
-        gate = Gate(engines)
-        await feed(brief)
-        await asyncio.to_thread(gate.reached.wait, 30)
+    async with in_mid_batch(brief, engines) as (scorer, gate):
         await asyncio.sleep(1.5 * SESSION_S)
         gate.open()
         await check(brief, scorer)
@@ -79,29 +88,20 @@ async def test_a_batch_that_takes_longer_than_the_session_costs_no_membership(
 async def test_a_member_that_joins_waits_for_the_batch_in_flight_and_nothing_is_scored_twice(
     brief: Settings, engines: Engines
 ) -> None:
-    async with running(brief) as first:
-        await eventually(partial(drained, brief))
-        gate = Gate(engines)
-        await feed(brief)
-        await asyncio.to_thread(gate.reached.wait, 30)
-        async with running(brief) as second:
-            await eventually(lambda: first.worker._assignment.leaving, "the first one is asked to hand over")
-            await asyncio.sleep(1.5 * SESSION_S)
-            assert not second.worker._assignment.lanes
-            gate.open()
-            await eventually(lambda: bool(first.worker._assignment.lanes and second.worker._assignment.lanes))
-            await check(brief, first, second)
+    async with in_mid_batch(brief, engines) as (first, gate), running(brief) as second:
+        await eventually(lambda: first.worker._assignment.leaving, "the first one is asked to hand over")
+        await asyncio.sleep(1.5 * SESSION_S)
+        assert not second.worker._assignment.lanes
+        gate.open()
+        await eventually(lambda: bool(first.worker._assignment.lanes and second.worker._assignment.lanes))
+        await check(brief, first, second)
 
 
 async def test_a_member_that_is_stopped_in_the_middle_of_a_rebalance_ends_soon(
     brief: Settings, engines: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clients, "_STOP_S", 1.0)
-    async with running(brief) as first:
-        await eventually(partial(drained, brief))
-        gate = Gate(engines)
-        await feed(brief)
-        await asyncio.to_thread(gate.reached.wait, 30)
+    async with in_mid_batch(brief, engines) as (first, gate):
         async with running(brief) as second:
             await eventually(lambda: first.worker._assignment.leaving, "the rebalance has begun")
             began = time.monotonic()

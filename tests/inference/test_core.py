@@ -225,13 +225,12 @@ def test_pixels_in_memory_are_bounded_and_one_picture_always_fits() -> None:
     def work() -> None:
         nonlocal holding, most
         for _ in range(50):
-            budget.take(40)
-            with lock:
-                holding += 1
-                most = max(most, holding)
-            with lock:
-                holding -= 1
-            budget.give(40)
+            with budget.hold(40):
+                with lock:
+                    holding += 1
+                    most = max(most, holding)
+                with lock:
+                    holding -= 1
 
     threads = [threading.Thread(target=work) for _ in range(5)]
     for thread in threads:
@@ -240,8 +239,8 @@ def test_pixels_in_memory_are_bounded_and_one_picture_always_fits() -> None:
         thread.join(10)
         assert not thread.is_alive()
     assert 1 <= most <= 2
-    budget.take(1000)
-    budget.give(1000)
+    with budget.hold(1000):
+        pass
 
 
 async def test_pictures_that_are_read_smaller_leave_their_room_to_those_behind_them(metrics: Metrics) -> None:
