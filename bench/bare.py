@@ -11,8 +11,10 @@ Loop = Literal["overlapped", "serial"]
 class Bare:
     """The process behind `bench/bare_loop.py`. Made by `ready`."""
 
-    def __init__(self, child: Child, engine: str, precision: str, device: str) -> None:
+    def __init__(self, child: Child, engine: str, precision: str, device: str, batch: int) -> None:
         self._child = child
+        self.batch = batch
+        """Images of one forward pass: what is fastest here."""
         self.engine = f"{engine} {precision}" if device == "cpu" else f"{engine} {precision} {device}"
         """What runs there, as the report names it."""
         self.cpu_us: list[float] = []
@@ -22,7 +24,7 @@ class Bare:
     async def ready(cls, child: Child) -> Self:
         """Wait until its engine is loaded and warm."""
         facts = json.loads(await child.line("{"))
-        return cls(child, facts["engine"], facts["precision"], facts["device"])
+        return cls(child, facts["engine"], facts["precision"], facts["device"], facts["batch"])
 
     async def rate(self, images: int, loop: Loop = "overlapped") -> float:
         """Images a second, over so many images."""

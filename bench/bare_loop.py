@@ -2,9 +2,10 @@
 
 `python -m bench.bare_loop SEED [FOLDER]`. Reads `overlapped N` or `serial N` from stdin, a line each, and answers
 with a line of JSON. *overlapped*: a pool of one thread a core decodes the next batches while the engine runs, with the
-batch size, the thread counts and the code for both that the core uses. *serial*: one image after the other is decoded,
-then the batch is computed. Images are in memory before the clock starts. The clock runs from the end of the first batch
-to the end of the last: the side that it is compared with is timed from its first committed row to its last.
+thread counts and the code for both that the core uses, in batches of the size that is fastest here. *serial*: one image
+after the other is decoded, then the batch is computed. Images are in memory before the clock starts. The clock runs
+from the end of the first batch to the end of the last: the side that it is compared with is timed from its first
+committed row to its last.
 """
 
 import itertools
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from bench.workload import Workload
@@ -44,15 +46,30 @@ def main(arguments: Sequence[str]) -> None:
     workload = Workload(settings.cache_dir / "bench", int(arguments[0]), Path(arguments[1]) if arguments[1:] else None)
     decode_one = decoder(settings, model.preprocessing, engine.precision)
     loops = {"overlapped": overlapped, "serial": serial}
-    loops["serial"](workload.read(settings.max_batch), decode_one, engine, settings.max_batch)
-    say({"engine": engine.name, "precision": engine.precision, "device": engine.device})
+    batch = fastest(engine, model.preprocessing.crop, settings.max_batch)
+    loops["serial"](workload.read(batch), decode_one, engine, batch)
+    say({"engine": engine.name, "precision": engine.precision, "device": engine.device, "batch": batch})
     for number, line in enumerate(sys.stdin, 1):
         loop, count = line.split()
         images = workload.read(int(count), number)
         cpu_s = time.process_time()
-        seconds, timed = loops[loop](images, decode_one, engine, settings.max_batch)
+        seconds, timed = loops[loop](images, decode_one, engine, batch)
         cpu_us = 1e6 * (time.process_time() - cpu_s) / len(images)
         say({"seconds": seconds, "rate": timed / seconds, "cpu_us": cpu_us})
+
+
+def fastest(engine: Engine, crop: int, most: int) -> int:
+    """The batch size with which the engine computes most images a second, tried in powers of two."""
+    rates: dict[int, float] = {}
+    size = 1
+    while size <= most:
+        pixels = torch.full((size, 3, crop, crop), 127, dtype=torch.uint8)
+        engine.predict(pixels)
+        begun = time.perf_counter()
+        engine.predict(pixels)
+        rates[size] = size / (time.perf_counter() - begun)
+        size *= 2
+    return max(rates, key=lambda size: rates[size])
 
 
 def decoder(settings: InferenceSettings, preprocessing: Preprocessing, precision: str) -> Decode:

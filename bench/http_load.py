@@ -4,6 +4,7 @@ It shares the machine with what it measures, so what it costs counts: `Load.clie
 """
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -49,7 +50,7 @@ class Load:
     def percentile_ms(self, share: float) -> float:
         """Latency that this share of the requests stayed within."""
         latencies = sorted(answer.latency_s for answer in self.answers)
-        return 1000 * latencies[min(len(latencies) - 1, int(share * len(latencies)))]
+        return 1000 * latencies[max(0, math.ceil(share * len(latencies)) - 1)]
 
     def check(self) -> None:
         bad = [answer for answer in self.answers if answer.status != 200]

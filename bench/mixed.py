@@ -58,6 +58,7 @@ async def run(context: Context) -> AsyncGenerator[Result | Skipped, None]:
         for share in SHARES:
             yield Result(f"{at}, p{share * 100:g}, idle", bare.engine, "ms", alone.percentiles(share))
             yield Result(f"{at}, p{share * 100:g}, backlog", bare.engine, "ms", loaded.percentiles(share))
+        yield Result(f"{at}, the first after a silence, backlog", bare.engine, "ms", loaded.unannounced)
         over = loaded.pooled(0.99) - alone.pooled(0.99)
         goal = Goal(at_most=SHORT_BATCH_MS)
         yield Result(f"{at}, p99, backlog - idle", bare.engine, "ms", (over,), goal, "over all rounds")
@@ -74,12 +75,22 @@ class Calls:
         self._per_second = per_second
         self._requests = requests
         self._url = f"{url}/predict"
+        self._firsts: list[Load] = []
         self._loads: list[Load] = []
 
     async def make(self) -> None:
+        """One request that nobody announced, then the others; both are kept apart."""
+        first = await paced(self._url, self._images.take(1), self._per_second)
         load = await paced(self._url, self._images.take(self._requests), self._per_second)
-        load.check()
+        for one in (first, load):
+            one.check()
+        self._firsts.append(first)
         self._loads.append(load)
+
+    @property
+    def unannounced(self) -> tuple[float, ...]:
+        """Milliseconds of the first request of each round."""
+        return tuple(first.percentile_ms(1) for first in self._firsts)
 
     def percentiles(self, share: float) -> tuple[float, ...]:
         """Milliseconds, of each round."""

@@ -35,7 +35,7 @@ async def run(context: Context) -> AsyncGenerator[Result | Skipped, None]:
     yield Result(f"{at} / bare loop", bare.engine, "ratio", ratio.ratios, goal, raw=raw)
     yield cpu_ratio("/predict", bare, service.cpu_us, context.repetitions)
     yield Result(at, bare.engine, "images/s", ratio.a, note=f"{images} images a round")
-    yield Result("bare loop", bare.engine, "images/s", ratio.b)
+    yield Result("bare loop", bare.engine, "images/s", ratio.b, note=f"batches of {bare.batch}")
     yield Result(f"{at}, p99", bare.engine, "ms", tuple(one.percentile_ms(0.99) for one in service.loads))
     busy = tuple(1e6 * one.client_cpu_s / len(one.answers) for one in service.loads)
     yield Result("client's CPU a request", bare.engine, "us", busy, note="taken from the service's share")

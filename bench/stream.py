@@ -34,7 +34,7 @@ async def run(context: Context) -> AsyncGenerator[Result | Skipped, None]:
     yield Result("stream / bare loop", bare.engine, "ratio", ratio.ratios, goal, raw=raw)
     yield cpu_ratio("stream", bare, ours.cpu_us, context.repetitions)
     yield Result("stream", bare.engine, "images/s", ratio.a, note=f"{images} images a round")
-    yield Result("bare loop", bare.engine, "images/s", ratio.b)
+    yield Result("bare loop", bare.engine, "images/s", ratio.b, note=f"batches of {bare.batch}")
     yield Result("bare loop, serial", bare.engine, "images/s", (await bare.rate(images, "serial"),))
 
 

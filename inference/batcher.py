@@ -1,8 +1,8 @@
 """The micro-batcher: the one thread that feeds the engine, and which images it takes next.
 
 Work-conserving: when the device is free it takes what is there. Interactive images go first and among themselves;
-while their callers are around every batch is kept short, so that the next one does not wait long; the stream gets a
-batch at least every `stream_wait_s`, whatever the interactive load.
+while their callers are around the stream's batches are kept short, so that the next one does not wait long; the stream
+gets a batch at least every `stream_wait_s`, whatever the interactive load.
 """
 
 import time
@@ -23,7 +23,7 @@ from telemetry import Metrics
 
 ORIGIN = {"interactive": "http", "stream": "kafka"}
 _EXPLORE_EACH = 8
-"""Every so many full batches one has another size: without a difference nobody can tell overhead from work."""
+"""Every so many full batches one is half as large: without a difference nobody can tell overhead from work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,24 +33,19 @@ class BatchPolicy:
     max_batch: int = 32
     top_k: int = 5
     """Classes that are looked up for each image of a batch at once; more are, one by one, when somebody asks."""
-    short_batch_s: float = 0.25
-    """What a batch may take while interactive callers are around."""
     few: int = 8
-    """While they are around no batch is larger than that, unless larger ones give notably more images a second."""
+    """No batch is larger than that, unless larger ones give notably more images a second."""
+    short_batch_s: float = 0.2
+    """What a batch of the stream may take while interactive callers are around."""
     stream_wait_s: float = 1.0
     """How long interactive batches may hold up the stream."""
 
-    def most(self, cost: Cost, *, around: bool) -> int:
-        """Images in a batch: as many as notably raise the throughput; beside interactive callers (`around`) none that
-        takes too long, and else none the less as many as take no longer than that."""
-        short, useful = cost.within(self.short_batch_s), cost.useful()
-        wanted = min(short, max(useful, self.few)) if around else max(short, useful)
+    def most(self, cost: Cost, *, short: bool) -> int:
+        """Images in a batch: as many as notably raise the throughput; `short`: and none that takes too long."""
+        wanted = max(cost.useful(), self.few)
+        if short:
+            wanted = min(wanted, cost.within(self.short_batch_s))
         return max(1, min(wanted, self.max_batch))
-
-    def explore(self, size: int, *, around: bool) -> int:
-        """Another size, to learn from."""
-        larger = size < self.few and 2 * size <= self.max_batch and not around
-        return 2 * size if larger else max(1, size // 2)
 
 
 class Batcher:
@@ -92,7 +87,7 @@ class Batcher:
         """Seconds until so many interactive images, from the next to come out, are answered."""
         hand = len(self._in_hand)
         left_s = max(0.0, self._begun + self._cost.seconds(hand) - time.perf_counter()) if hand else 0.0
-        batches = -(-images // self._policy.most(self._cost, around=True))
+        batches = -(-images // self._policy.most(self._cost, short=False))
         device_s = batches * self._cost.overhead_s + images * self._cost.image_s
         if self._line.depth("stream"):  # its turn comes in between
             device_s /= max(0.5, 1 - self._policy.short_batch_s / self._policy.stream_wait_s)
@@ -144,12 +139,12 @@ class Batcher:
     def _pick(self, decoded: Queues) -> list[Work]:
         """The next batch, all of one class."""
         now = time.perf_counter()
-        queue, around = self._choose(decoded, now), self.around(now)
-        most = self._policy.most(self._cost, around=around)
+        queue = self._choose(decoded, now)
+        most = self._policy.most(self._cost, short=queue is decoded["stream"] and self.around(now))
         if len(queue) >= most:
             self._full += 1
             if self._full % _EXPLORE_EACH == 0:
-                most = self._policy.explore(most, around=around)
+                most = max(1, most // 2)
         most = min(most, self._isolation.fits)
         works: list[Work] = []
         while queue and len(works) < most:

@@ -5,6 +5,9 @@ _KEPT = 0.97
 _DOUBT = 0.5
 """Observations that speak for no overhead: batches of one size alone cannot tell."""
 _USEFUL_SHARE = 0.95
+_BELIEVED = 4.0
+"""A pass that took more than so many times what was expected counts as that: the machine may have slept meanwhile. What
+stays so slow is believed a few passes later."""
 
 
 class Cost:
@@ -17,6 +20,8 @@ class Cost:
 
     def observe(self, images: int, seconds: float) -> None:
         """A forward pass of so many images took so long."""
+        if self._weight:
+            seconds = min(seconds, _BELIEVED * self.seconds(images))
         self._weight = _KEPT * self._weight + 1
         self._n = _KEPT * self._n + images
         self._nn = _KEPT * self._nn + images * images

@@ -26,11 +26,11 @@ def test_a_single_commit_has_no_rate() -> None:
 
 
 def test_a_layer_that_costs_half_as_much_again_keeps_two_thirds(child: Child) -> None:
-    bare = Bare(child, "torch", "fp32", "cpu")
+    bare = Bare(child, "torch", "fp32", "cpu", 8)
     bare.cpu_us += [9999.0, 200.0, 220.0]  # the first one chose how many images a round has
     result = cpu_ratio("stream", bare, [9999.0, 300.0, 330.0], 2)
     assert result.figures == pytest.approx((2 / 3, 2 / 3))
 
 
 def test_an_engine_on_another_device_says_so(child: Child) -> None:
-    assert Bare(child, "torch", "fp16", "cuda:0").engine == "torch fp16 cuda:0"
+    assert Bare(child, "torch", "fp16", "cuda:0", 8).engine == "torch fp16 cuda:0"

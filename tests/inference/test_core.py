@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -180,6 +181,10 @@ async def test_a_backlog_of_stream_decodes_does_not_stand_before_a_request(metri
     assert finished.count("stream") == many
 
 
+def nobody_waits(core: InferenceCore, priority: Priority) -> bool:
+    return core._line.depth(priority) == 0
+
+
 async def test_an_image_whose_caller_left_is_not_decoded(metrics: Metrics) -> None:
     image = encode(photo(900, 700), "PNG")
     async with fake_core(metrics, cache_entries=0) as core:
@@ -192,7 +197,7 @@ async def test_an_image_whose_caller_left_is_not_decoded(metrics: Metrics) -> No
             await asyncio.wait(tasks)
             await core.score(image, priority)
             assert value(metrics, "scorer_decode_seconds_count") - decoded_before < 20
-            await eventually(lambda: core._line.depth(priority) == 0, "the last one under way is dropped", within_s=10)
+            await eventually(partial(nobody_waits, core, priority), "the last one under way is dropped", within_s=10)
 
 
 async def test_the_end_refuses_who_waits_and_leaves_no_one_behind(metrics: Metrics) -> None:

@@ -22,7 +22,7 @@ def main(folder: Path, variables: list[str]) -> None:
         name, value = variable.split("=", 1)
         os.environ[name] = value
     classifier = Classifier()
-    say({"engine": "torch", "precision": "fp32", "device": "cpu"})
+    say({"engine": "torch", "precision": "fp32", "device": "cpu", "batch": 1})
     for line in sys.stdin:
         count = int(line.split()[1])
         paths = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in _PICTURES][:count]
