@@ -1,6 +1,8 @@
 """Which partitions are ours, and where each begins."""
 
 import asyncio
+import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 
@@ -15,6 +17,7 @@ from telemetry import Metrics, logger
 log = logger("consumer")
 REVOKE_DRAIN_S = 15.0
 """How long a rebalance waits for what is in flight; well below the group's rebalance timeout."""
+_JOINS_KEPT = 100
 
 
 class Assignment(ConsumerRebalanceListener):
@@ -30,8 +33,13 @@ class Assignment(ConsumerRebalanceListener):
         self.leaving = False
         """A rebalance waits for us: nothing new may be polled."""
         self._assigned: set[TopicPartition] = set()
+        self._joined: deque[float] = deque(maxlen=_JOINS_KEPT)
         self._metrics = metrics
         self._drain = drain
+
+    def joins(self, within_s: float) -> int:
+        """How often we were given partitions in the last seconds."""
+        return sum(at > time.monotonic() - within_s for at in self._joined)
 
     @property
     def pending(self) -> bool:
@@ -60,6 +68,7 @@ class Assignment(ConsumerRebalanceListener):
         self._assigned = set(assigned)
         self.epoch += 1
         self.leaving = False
+        self._joined.append(time.monotonic())
         self._metrics.rebalances.inc()
         log.info("partitions assigned", partitions=sorted(tp.partition for tp in self._assigned))
 

@@ -29,9 +29,10 @@ def share_bytes(settings: LifeSettings) -> int:
 
 
 class Rate:
-    """Events a second, as an exponentially decaying average over about ten seconds."""
+    """Events a second, as an exponentially decaying average over about `window_s`."""
 
-    def __init__(self) -> None:
+    def __init__(self, window_s: float = _RATE_WINDOW_S) -> None:
+        self._window_s = window_s
         self._weight = 0.0
         self._at = time.monotonic()
 
@@ -40,10 +41,10 @@ class Rate:
         self._at = time.monotonic()
 
     def per_s(self) -> float:
-        return self._decayed() / _RATE_WINDOW_S
+        return self._decayed() / self._window_s
 
     def _decayed(self) -> float:
-        return self._weight * math.exp((self._at - time.monotonic()) / _RATE_WINDOW_S)
+        return self._weight * math.exp((self._at - time.monotonic()) / self._window_s)
 
 
 class Speed:

@@ -1,16 +1,14 @@
 """Hop 7: commit, for each partition, the first undecided offset, with a small JSON that tells how we are doing."""
 
 import asyncio
-import json
 import time
 from contextlib import suppress
-from datetime import UTC, datetime
 
 from aiokafka import AIOKafkaConsumer, OffsetAndMetadata
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from consumer.assignment import Assignment
-from consumer.budget import Budget
+from consumer.condition import Condition
 from consumer.items import Batch
 from consumer.lanes import Lane
 from consumer.waits import Waits, backoff_s
@@ -19,7 +17,6 @@ from telemetry import Metrics, logger
 log = logger("consumer")
 STATE_EVERY_S = 5.0
 _COMMIT_TIMEOUT_S = 10.0
-_LONGEST_WHY = 500
 
 
 class Commits:
@@ -30,13 +27,13 @@ class Commits:
     """
 
     def __init__(
-        self, consumer: AIOKafkaConsumer, assignment: Assignment, waits: Waits, budget: Budget, metrics: Metrics
+        self, consumer: AIOKafkaConsumer, assignment: Assignment, waits: Waits, condition: Condition, metrics: Metrics
     ) -> None:
         self._consumer = consumer
         self._metrics = metrics
         self._assignment = assignment
         self._waits = waits
-        self._budget = budget
+        self._condition = condition
         self._due = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
         self._committed: dict[Lane, int] = {}
@@ -104,8 +101,9 @@ class Commits:
                     self._works()
                 if not due:
                     return True
+                told = {lane: self._condition.told(lane, leaving=leaving) for lane in due}
                 await self._consumer.commit(
-                    {lane.partition: OffsetAndMetadata(at, self._state(lane, leaving)) for lane, at in due.items()}
+                    {lane.partition: OffsetAndMetadata(at, told[lane]) for lane, at in due.items()}
                 )
         except (CommitFailedError, IllegalStateError) as error:
             if self.refused_since is None:
@@ -137,25 +135,3 @@ class Commits:
             if lane.idle and lane.next_offset == due < first <= position:
                 self._assignment.skipped(lane.partition, due, first)
             lane.pass_over(position)
-
-    def _state(self, lane: Lane, leaving: bool) -> str:
-        """{at, state, why, since, oldest_ts, rate} and what `Crashes` tells, below 4 KB; Kafka keeps it."""
-        wait = self._waits.current
-        state, why, since = "running", None, None
-        if wait is not None:
-            state, why, since = "waiting", f"{wait.part}: {wait.why}", wait.since.isoformat()
-        elif lane.held is not None:
-            state, why = "held", lane.held
-        elif lane.idle:
-            state = "idle"
-        return json.dumps(
-            {
-                "at": datetime.now(UTC).isoformat(),
-                "state": state,
-                "why": why[:_LONGEST_WHY] if why else None,
-                "since": since,
-                "oldest_ts": lane.oldest_timestamp_ms,
-                "rate": round(self._budget.rate.per_s(), 2),
-                **lane.crashes.told(open_=not leaving, waiting=wait is not None or lane.held is not None),
-            }
-        )

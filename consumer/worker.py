@@ -10,6 +10,7 @@ from broker.topics import Cluster
 from consumer.assignment import Assignment
 from consumer.budget import Budget, share_bytes
 from consumer.commits import Commits
+from consumer.condition import Condition
 from consumer.holds import Holds
 from consumer.hops import Hops, Parts
 from consumer.items import Batch, Item
@@ -53,7 +54,8 @@ class Worker:
         self._assignment = Assignment(parts.metrics, self._finish_in_flight)
         member = Member(settings, cluster, self._consumer, self._assignment, self.waits, parts.metrics)
         self._poller = Poller(member, self._budget)
-        self._commits = Commits(self._consumer, self._assignment, self.waits, self._budget, parts.metrics)
+        self._condition = Condition(self._assignment, self.waits, self._budget)
+        self._commits = Commits(self._consumer, self._assignment, self.waits, self._condition, parts.metrics)
         limit_s = settings.stall_timeout_s
         self._watchdog = Watchdog(limit_s, self._consumer, self._assignment, self._commits, self._budget)
         self._holds = Holds(parts.fetcher, settings.source_deadline_s, self._budget, self.waits, self)
@@ -159,13 +161,17 @@ class Worker:
 
     # 2, 3, 4
     async def _prepare(self) -> None:
+        stage = self._condition.preparing
         while (batch := await self._polled.get()) is not None:
+            stage.on("store")
             await self._commits.note_suspects(batch)
             await self._hops.decode(batch)
             await self._hops.skip(batch)
+            stage.on("source")
             batch = await self._holds.sieve(batch)
             if batch.items:
                 self.start_scoring(batch)
+            stage.on("kafka")
         self._holds.give_up()
         self._scoring.put_nowait(None)
 
@@ -179,17 +185,21 @@ class Worker:
 
     # 5, 6, 7
     async def _settle(self) -> None:
+        stage = self._condition.settling
         while (batch := await self._scoring.get()) is not None:
             assert batch.scoring is not None
+            stage.on("engine")
             await batch.scoring
+            stage.on("store")
             await self._hops.settle(batch)
             self._decided(batch)
             self._commits.soon()
+            stage.on("kafka")
 
     def _decided(self, batch: Batch) -> None:
         now = time.time()
         outcomes: dict[str, int] = {}
-        waited_s, inferred = [], 0
+        waited_s, reasons, inferred = [], [], 0
         for item in batch.items:
             assert item.outcome is not None
             at = item.record.at
@@ -200,6 +210,7 @@ class Worker:
             if item.outcome == "scored":
                 waited_s.append(max(0.0, now - at.timestamp_ms / 1000))
             elif item.outcome == "dead_lettered" and item.refusal is not None:
+                reasons.append(item.refusal.reason)
                 self._metrics.dead_letters.labels(reason=item.refusal.reason).inc()
         self._metrics.end_to_end.observe_all(waited_s)
         for outcome, count in outcomes.items():
@@ -207,6 +218,7 @@ class Worker:
         self._metrics.last_progress.set(now)
         self._watchdog.progress()
         self._budget.decided(len(batch.items), batch.size, scored=inferred)
+        self._condition.decided(len(batch.items), reasons)
         log.info("batch", records=len(batch.items), **outcomes)
 
     def discard(self, item: Item) -> None:
