@@ -35,9 +35,10 @@ def verdict(result: Result) -> str:
     return "met" if result.goal.met(Spread.of(result.figures).median) else "MISSED"
 
 
-def as_json(outcomes: Sequence[Outcome], options: Options, weights: str) -> dict[str, Any]:
-    """Everything that was measured, with what is needed to read it."""
+def as_json(outcomes: Sequence[Outcome], options: Options, weights: str, *, complete: bool = True) -> dict[str, Any]:
+    """Everything that was measured, with what is needed to read it. Not `complete`: somebody ended the run early."""
     return {
+        "complete": complete,
         "machine": facts(),
         "options": {
             "repetitions": options.repetitions, "seconds": options.seconds, "minutes": options.minutes,

@@ -11,7 +11,7 @@ from bench.children import Child
 from bench.ground import Ground, query
 from bench.rounds import compare
 
-GOAL = {"int8": Goal(at_least=0.93)}
+GOALS = {"fp32": Goal(at_least=0.97), "int8": Goal(at_least=0.93)}
 _LOOK_S = 0.25
 
 
@@ -29,7 +29,7 @@ async def run(context: Context) -> AsyncGenerator[Result | Skipped, None]:
         return await bare.rate(images)
 
     ratio = await compare(ours.rate, floor, context.repetitions, warm_up=not context.quick)
-    goal = GOAL.get(bare.engine.split()[1], Goal(at_least=0.97))
+    goal = GOALS.get(bare.engine.split()[1])
     raw = ratio.raw("stream", "bare loop") | {"commits": tuple(ours.commits[-context.repetitions :])}
     yield Result("stream / bare loop", bare.engine, "ratio", ratio.ratios, goal, raw=raw)
     yield cpu_ratio("stream", bare, ours.cpu_us, context.repetitions)

@@ -65,7 +65,7 @@ def bench(
     outcomes: list[Outcome] = []
     code = run_until_signal(lambda stop: _bench(cases, engines, options, outcomes, stop))
     if json is not None:
-        _write(json, outcomes, options, settings)
+        _write(json, outcomes, options, settings, complete=code == 0)
     return code or _compare(outcomes, against, keep, quick=quick)
 
 
@@ -110,12 +110,12 @@ def engines_of(settings: Settings, wanted: str | None) -> list[Settings]:
     return found
 
 
-def _write(path: Path, outcomes: "list[Outcome]", options: "Options", settings: Settings) -> None:
+def _write(path: Path, outcomes: "list[Outcome]", options: "Options", settings: Settings, *, complete: bool) -> None:
     from pydantic_core import to_json
 
     from bench.report import as_json
 
-    path.write_bytes(to_json(as_json(outcomes, options, settings.weights), indent=2) + b"\n")
+    path.write_bytes(to_json(as_json(outcomes, options, settings.weights, complete=complete), indent=2) + b"\n")
     say(f"{path}: written")
 
 

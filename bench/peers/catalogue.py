@@ -1,7 +1,8 @@
-"""Every peer: what it needs, how it is started and asked. Its recommended settings stand here and in `servers/`.
+"""Every peer: what it needs, how it is started and asked. Its settings stand here and in `servers/`.
 
-What its documentation recommends for a CPU was taken where it says so: LitServe a worker for each core; BentoML and
-MLServer adaptive batching with batches of up to 32, and workers as the model's framework cannot use the cores itself.
+Batching is on in each that has it, and there is a worker process for each core with one thread of torch, so that all
+cores work and no two pools fight over them. Where a peer's documentation names a setting for CPUs it was taken; the
+rest is our choice, and somebody who knows the peer better may get more out of it.
 """
 
 import base64

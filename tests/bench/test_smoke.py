@@ -39,6 +39,7 @@ def test_a_quick_run_measures_and_writes_all_of_it(settings: dict[str, Any], tmp
     assert {"stream", "bare loop", "bare loop, serial"} < set(rows)
     assert 0 < rows["CPU an image, bare loop / stream"]["median"] < 10
     assert {"processor", "cores", "memory_mb", "python", "versions", "cuda"} <= set(report["machine"])
+    assert report["complete"] is True
     assert report["weights"] == "untrained"
     assert report["options"]["seed"] == 1
     assert [line.split("\t")[1] for line in done.lines] == [row["name"] for row in report["results"]]
