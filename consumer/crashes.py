@@ -16,8 +16,9 @@ class Crashes:
 
     Once: that may have been anything, but no more than FEWEST_RECORDS are in flight until the offset moves.
     Twice: the records that were in flight are suspects. They are tried one by one, each alone in the process, and each
-    is noted in Kafka before it is tried. Guilty is who stood at that offset when a third owner ended, and of the others
-    who was alone when two more owners ended. An end while the consumer waited for something blames no record.
+    is noted in Kafka before it is tried. Guilty is who was alone when two more owners ended; a suspect without company
+    when one more did. (While suspects are tried, whoever kills the process hits one of them: once is no proof.) An end
+    while the consumer waited for something blames no record.
     """
 
     offset: int
@@ -40,7 +41,8 @@ class Crashes:
             return cls(offset)
         ends += not ends or bool(tried)
         if ends == _SUSPECT and until <= offset:
-            until = offset + FEWEST_RECORDS
+            until = min(offset + FEWEST_RECORDS, end)
+            ends -= until > offset + 1
         return cls(offset, ends, until=min(until, end))
 
     def move_to(self, offset: int) -> None:
