@@ -137,7 +137,7 @@ class Store:
 
     async def paused(self, group: Group) -> Pause | None:
         """The operator's pause; None when the group may poll."""
-        async with self._connections.use("paused") as connection:
+        async with self._connections.use("paused", wait_s=_PING_S) as connection:
             return await groups.paused(connection, group)
 
     async def pause_group(self, group: Group, actor: str, why: str | None) -> tuple[Pause, bool]:
