@@ -56,7 +56,9 @@ async def at_rest(settings: Settings, pause: Pause, records: int, since: datetim
 
 
 @pytest.mark.usefixtures("cheap_core")
-async def test_a_paused_group_finishes_what_is_in_flight_and_nothing_more_until_it_goes_on(settings: Settings) -> None:
+async def test_a_paused_group_finishes_what_is_in_flight_and_nothing_more_until_it_goes_on(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cluster = await inspect(settings, [])
     group = Group(cluster.id, settings.kafka_topic, settings.kafka_group_id)
     await feed(settings, *"abcdef")
@@ -72,7 +74,8 @@ async def test_a_paused_group_finishes_what_is_in_flight_and_nothing_more_until_
         assert await first.worker.trouble() == f"operator since {pause.at:%H:%M:%S}: {pause}"
         assert first.count("scorer_paused", reason="operator") == 1
 
-        # A member that joins, and so a rebalance: it polls nothing either.
+        # A member that joins, and so a rebalance: it polls nothing either, since it has looked before it joined.
+        monkeypatch.setattr(pauses, "LOOK_EVERY_S", 3600.0)
         async with running(settings) as second:
             await eventually(lambda: 0 < len(second.worker._assignment.lanes) < PARTITIONS)
             await eventually(partial(at_rest, settings, pause, 6, datetime.now(UTC)))
@@ -80,6 +83,7 @@ async def test_a_paused_group_finishes_what_is_in_flight_and_nothing_more_until_
     assert await rows(url(settings), SCORED) == [(6,)]
 
     # A restart, and then the end of the pause.
+    monkeypatch.setattr(pauses, "LOOK_EVERY_S", 0.05)
     async with running(settings) as third:
         await eventually(lambda: len(third.worker._assignment.lanes) == PARTITIONS)
         await eventually(partial(at_rest, settings, pause, 6, datetime.now(UTC)))
