@@ -16,7 +16,9 @@ from cli.embedded import embedded
 from cli.exits import TERMINATED, exit_code
 from cli.export import export
 from cli.help import GroupedHelp
+from cli.offsets import reset, skip
 from cli.openapi import openapi
+from cli.pause import pause, unpause
 from cli.predict import predict
 from cli.publish import publish
 from cli.role_commands import all_roles, api, consumer, up
@@ -34,12 +36,15 @@ COMMANDS: Final[dict[str, Callable[..., int]]] = {
     "predict": predict,
     "scores": scores,
     "export": export,
+    "pause": pause,
+    "resume": unpause,
     "migrate": migrate,
     "calibrate": calibrate,
     "settings": show_settings,
     "openapi": openapi,
     "bench": bench,
 }
+OFFSETS: Final[dict[str, Callable[..., int]]] = {"reset": reset, "skip": skip}
 TOPICS: Final[dict[str, Callable[..., int]]] = {"create": create_topics}
 DLQ: Final[dict[str, Callable[..., int]]] = {
     "list": list_dead_letters,
@@ -57,6 +62,7 @@ def build_app() -> typer.Typer:
         COMMANDS,
     )
     app.add_typer(_group("The topics in Kafka.", TOPICS), name="topics")
+    app.add_typer(_group("Where the consumer group goes on, while it is stopped.", OFFSETS), name="offsets")
     app.add_typer(_group("Dead letters: what was refused, and what becomes of it.", DLQ), name="dlq")
     return app
 

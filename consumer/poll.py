@@ -13,6 +13,7 @@ from broker.topics import Cluster
 from consumer.assignment import Assignment
 from consumer.budget import Budget
 from consumer.items import Batch, Item
+from consumer.pauses import Pauses
 from consumer.unreadable import NOT_A_RECORD, Polled, blames_a_record, find_unreadable, not_a_record
 from consumer.waits import Waits, backoff_s
 from errors import BrokerUnavailable, ProcessCrashed
@@ -47,8 +48,9 @@ class Poller:
     waiting.
     """
 
-    def __init__(self, member: Member, budget: Budget) -> None:
+    def __init__(self, member: Member, budget: Budget, pauses: Pauses) -> None:
         self._member = member
+        self._pauses = pauses
         self._consumer = member.consumer
         self._assignment = member.assignment
         self._budget = budget
@@ -64,6 +66,8 @@ class Poller:
             return await self._idle()
         if self._assignment.pending:
             await self._begin_lanes()
+        if self._pauses.paused:
+            return await self._idle()
         wanted = [tp for tp, lane in self._assignment.lanes.items() if lane.held is None]
         suspects = [tp for tp in wanted if self._assignment.lanes[tp].crashes.careful]
         self._budget.cautious = any(lane.crashes.cautious for lane in self._assignment.lanes.values())

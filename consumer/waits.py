@@ -56,10 +56,13 @@ class Waits:
                     self.end(part)
                 return result
 
-    def begin(self, part: str, why: str, *, who: str = "") -> None:
-        """`part` is away; said once until `end`. `who` tells apart those that find out independently."""
+    def begin(self, part: str, why: str, *, who: str = "", since: datetime | None = None) -> None:
+        """`part` is away; said once until `end`. `who` tells apart those that find out independently.
+
+        `since`: where it began before we noticed.
+        """
         if (part, who) not in self._current:
-            self._current[part, who] = Wait(part, why, datetime.now(UTC))
+            self._current[part, who] = Wait(part, why, since or datetime.now(UTC))
             self._metrics.paused.labels(reason=part).set(1)
             log.warning("waiting", part=part, why=why)
 

@@ -17,6 +17,7 @@ from consumer.items import Batch, Item
 from consumer.lanes import Lane
 from consumer.limit import DeadLetterLimit
 from consumer.membership import join, unless
+from consumer.pauses import Pauses
 from consumer.poll import Member, Poller
 from consumer.waits import Waits
 from consumer.watchdog import Watchdog
@@ -53,7 +54,8 @@ class Worker:
         self._hops = Hops(settings, parts, self.waits, self._limit)
         self._assignment = Assignment(parts.metrics, self._finish_in_flight)
         member = Member(settings, cluster, self._consumer, self._assignment, self.waits, parts.metrics)
-        self._poller = Poller(member, self._budget)
+        self._pauses = Pauses(settings, parts.store, cluster.id, self.waits)
+        self._poller = Poller(member, self._budget, self._pauses)
         self._condition = Condition(self._assignment, self.waits, self._budget)
         self._commits = Commits(self._consumer, self._assignment, self.waits, self._condition, parts.metrics)
         limit_s = settings.stall_timeout_s
@@ -82,11 +84,13 @@ class Worker:
                     self._limit_drain()
                 committing = self.spawn(self._commits.keep_committing(), name="commit")
                 watching = self.spawn(self._watchdog.watch(self.waits), name="watch")
+                pausing = self.spawn(self._pauses.watch(), name="pause")
                 self._polling = self.spawn(self._poll(), name="poll")
                 self.spawn(self._prepare(), name="prepare")
                 await self._settle()
                 watching.cancel()
                 committing.cancel()
+                pausing.cancel()
                 await self._commits.say_farewell()
         except TimeoutError:
             if not self._deadline.expired():
@@ -107,6 +111,7 @@ class Worker:
 
     async def _start(self) -> None:
         await self._limit.before_start()
+        await self._pauses.before_start()
         await join(self._consumer, self._settings)
 
     async def _tell(self, known: BaseException) -> None:

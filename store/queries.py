@@ -186,6 +186,45 @@ SELECT %(actor)s, 'dlq resume', %(detail)s::jsonb FROM resumed
 RETURNING 1
 """
 
+# An operator's pause; no row where there is none.
+PAUSED: LiteralString = """
+SELECT paused_at, paused_by, paused_why
+FROM consumer_groups
+WHERE cluster = %(cluster)s AND topic = %(topic)s AND group_id = %(group_id)s AND paused_at IS NOT NULL
+"""
+
+# Pauses the group, unless it is paused already; then no row comes back, and nothing has changed.
+PAUSE_GROUP: LiteralString = """
+WITH paused AS (
+  INSERT INTO consumer_groups AS g (cluster, topic, group_id, paused_at, paused_by, paused_why)
+  VALUES (%(cluster)s, %(topic)s, %(group_id)s, now(), %(actor)s, %(why)s)
+  ON CONFLICT (cluster, topic, group_id) DO UPDATE
+  SET paused_at = now(), paused_by = EXCLUDED.paused_by, paused_why = EXCLUDED.paused_why
+  WHERE g.paused_at IS NULL
+  RETURNING 1
+)
+INSERT INTO audit (actor, action, detail)
+SELECT %(actor)s, 'pause', %(detail)s::jsonb FROM paused
+RETURNING now()
+"""
+
+# Ends an operator's pause; no row comes back where there was none.
+UNPAUSE_GROUP: LiteralString = """
+WITH resumed AS (
+  UPDATE consumer_groups SET paused_at = NULL, paused_by = NULL, paused_why = NULL
+  WHERE cluster = %(cluster)s AND topic = %(topic)s AND group_id = %(group_id)s AND paused_at IS NOT NULL
+  RETURNING 1
+)
+INSERT INTO audit (actor, action, detail)
+SELECT %(actor)s, 'resume', %(detail)s::jsonb FROM resumed
+RETURNING 1
+"""
+
+# What somebody does that no table of ours shows.
+INSERT_AUDIT: LiteralString = """
+INSERT INTO audit (actor, action, detail) VALUES (%(actor)s, %(action)s, %(detail)s::jsonb)
+"""
+
 # The columns that make a StoredDeadLetter.
 DEAD_LETTER_COLUMNS: LiteralString = """
 cluster, topic, partition, "offset", record_time, reason, message, key, headers, value_size, source, event_id,

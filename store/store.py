@@ -16,7 +16,7 @@ from store.cursors import Cursor
 from store.dead_letters import Order as DeadLetterOrder
 from store.dead_letters import Place, Standing, Verdict
 from store.decisions import Asked, Decision, NewScore, Written
-from store.groups import Group, Recent, Stop
+from store.groups import Deed, Group, Pause, Recent, Stop
 from store.schema import check_schema
 from telemetry import Metrics, logger
 
@@ -134,6 +134,26 @@ class Store:
         """Lets the group go on; False when it was not stopped."""
         async with self._connections.use("resume_group") as connection:
             return await groups.resume(connection, group, actor)
+
+    async def paused(self, group: Group) -> Pause | None:
+        """The operator's pause; None when the group may poll."""
+        async with self._connections.use("paused", wait_s=_PING_S) as connection:
+            return await groups.paused(connection, group)
+
+    async def pause_group(self, group: Group, actor: str, why: str | None) -> tuple[Pause, bool]:
+        """Pauses the group until `unpause_group`; the pause that holds now, and whether it is this one."""
+        async with self._connections.use("pause_group") as connection:
+            return await groups.pause(connection, group, actor, why)
+
+    async def unpause_group(self, group: Group, actor: str) -> bool:
+        """Ends the operator's pause; False when there was none."""
+        async with self._connections.use("unpause_group") as connection:
+            return await groups.unpause(connection, group, actor)
+
+    async def audit(self, group: Group, deed: Deed) -> None:
+        """Keeps what somebody does to the group in Kafka."""
+        async with self._connections.use("audit") as connection:
+            await groups.audit(connection, group, deed)
 
     def arrivals(self) -> AbstractAsyncContextManager[Wait]:
         """`async with store.arrivals() as wait: ... await wait(timeout_s)` wakes when scores were written."""

@@ -14,7 +14,7 @@ from store import queries
 from store.address import Address, read_address
 from store.outages import Patience, is_outage, words
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest revision in versions/."""
 VERSION_TABLE = "streamscorer_schema"
 

@@ -22,7 +22,7 @@ def test_embedded_prints_two_settings_that_work_until_it_is_told_to_stop(tmp_pat
     found = dict(running.stdout.readline().strip().split("=", 1) for _ in range(2))
     assert list(found) == ["SCORER_KAFKA_BOOTSTRAP_SERVERS", "SCORER_DATABASE_URL"]
     servers, url = found.values()
-    assert run("migrate", database_url=url).lines == ["applied 0001", "applied 0002"]
+    assert run("migrate", database_url=url).lines == ["applied 0001", "applied 0002", "applied 0003"]
     assert run("topics", "create", kafka_bootstrap_servers=servers).code == 0
     running.send_signal(signal.SIGTERM)
     rest, _ = running.communicate(timeout=60)

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 
-from cli.main import COMMANDS, DLQ, TOPICS
+from cli.main import COMMANDS, DLQ, OFFSETS, TOPICS
 from tests.cli.commands import ROOT, environment
 
 HEAVY = [
@@ -53,8 +53,9 @@ def loaded(*commands: list[str], **settings: object) -> set[str]:
 
 
 def test_help_and_settings_load_nothing_heavy() -> None:
-    names = [[], *([name] for name in COMMANDS), ["topics"], ["dlq"]]
+    names = [[], *([name] for name in COMMANDS), ["topics"], ["offsets"], ["dlq"]]
     names += [["topics", name] for name in TOPICS] + [["dlq", name] for name in DLQ]
+    names += [["offsets", name] for name in OFFSETS]
     modules = loaded(*([*name, "--help"] for name in names), ["settings"])
-    assert "cli.dlq_resolve" in modules
+    assert {"cli.dlq_resolve", "cli.offsets", "cli.pause"} <= modules
     assert not modules.intersection(HEAVY)

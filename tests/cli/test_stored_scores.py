@@ -48,7 +48,7 @@ def test_migrate_says_what_it_applied_and_then_that_nothing_is_left(database_url
     assert (behind.code, behind.out) == (2, "")
     assert "streamscorer migrate" in behind.err
     first, second = (run("migrate", database_url=database_url) for _ in range(2))
-    assert (first.code, first.lines) == (0, ["applied 0001", "applied 0002"])
+    assert (first.code, first.lines) == (0, ["applied 0001", "applied 0002", "applied 0003"])
     assert (second.code, second.lines) == (0, ["the schema is up to date"])
     assert run("scores", database_url=database_url).code == 0
 

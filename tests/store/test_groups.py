@@ -5,7 +5,7 @@ from dataclasses import asdict
 import psycopg
 from psycopg.rows import DictRow
 
-from store.groups import Group
+from store.groups import Deed, Group
 from store.store import Store
 from tests.store.looking import rows
 from tests.store.makers import at, dead_letter, score
@@ -73,3 +73,42 @@ async def test_one_transaction_larger_than_the_window_counts_by_its_share(store:
     seen = (await store.recent(GROUP, 40)).reasons
     assert len(seen) == 40
     assert 9 <= sum(reason is not None for reason in seen) <= 11
+
+
+async def test_a_pause_holds_until_it_is_ended_and_keeps_who_began_it(store: Store, sql: Sql) -> None:
+    assert await store.paused(GROUP) is None
+    assert not await store.unpause_group(GROUP, "ann")
+    first, new = await store.pause_group(GROUP, "ann", "broken\x00 deploy")
+    assert (new, first.by, first.why) == (True, "ann", "broken\ufffd deploy")
+    assert await store.pause_group(GROUP, "bob", "another") == (first, False)
+    assert await store.paused(GROUP) == first
+    assert str(first) == f"paused by ann since {first.at:%Y-%m-%dT%H:%M:%SZ}: broken\ufffd deploy"
+    assert await store.paused(Group("kafka1", "events", "others")) is None
+    assert await store.unpause_group(GROUP, "bob")
+    assert not await store.unpause_group(GROUP, "bob")
+    assert await store.paused(GROUP) is None
+    again, new = await store.pause_group(GROUP, "ann", None)
+    assert new
+    assert str(again) == f"paused by ann since {again.at:%Y-%m-%dT%H:%M:%SZ}"
+    assert await rows(sql, "SELECT actor, action, detail FROM audit ORDER BY id") == [
+        {"actor": "ann", "action": "pause", "detail": {**asdict(GROUP), "why": "broken\ufffd deploy"}},
+        {"actor": "bob", "action": "resume", "detail": asdict(GROUP)},
+        {"actor": "ann", "action": "pause", "detail": {**asdict(GROUP), "why": None}},
+    ]
+
+
+async def test_a_pause_and_the_stop_by_the_limit_end_apart(store: Store) -> None:
+    await store.pause_group(GROUP, "ann", None)
+    await store.stop_group(GROUP, "too many")
+    assert await store.unpause_group(GROUP, "ann")
+    assert await store.stopped(GROUP) is not None
+    await store.pause_group(GROUP, "ann", None)
+    assert await store.resume_group(GROUP, "ann")
+    assert await store.paused(GROUP) is not None
+
+
+async def test_what_is_done_to_a_group_in_kafka_is_kept_with_who_did_it(store: Store, sql: Sql) -> None:
+    await store.audit(GROUP, Deed("ann", "offsets reset", {"to_offset": 3}))
+    assert await rows(sql, "SELECT actor, action, detail FROM audit") == [
+        {"actor": "ann", "action": "offsets reset", "detail": {**asdict(GROUP), "to_offset": 3}}
+    ]
