@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-LATELY_S: Final = 60.0
+LATELY_S: Final = 30.0
 KEPT_S: Final = 3600.0
 
 
