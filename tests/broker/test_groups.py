@@ -3,6 +3,7 @@
 import time
 import uuid
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, OffsetAndMetadata, TopicPartition
@@ -123,9 +124,9 @@ async def test_a_look_is_a_handful_of_requests(
     await commit(settings, dict.fromkeys(range(3), (0, "")))
     await groups.look(settings.kafka_group_id, [settings.kafka_topic])
     sent = []
-    send = AIOKafkaClient.send
+    send: Any = AIOKafkaClient.send
 
-    async def noted(self: AIOKafkaClient, node: int, request: object, **more: object) -> object:
+    async def noted(self: AIOKafkaClient, node: int, request: object, **more: object) -> Any:
         sent.append(type(request).__name__)
         return await send(self, node, request, **more)
 
