@@ -82,6 +82,7 @@ class Observer:
         ages = [found.evidence.time_lag_s for found in findings]
         return LagReport(
             group_id=sample.group_id,
+            cluster_id=sample.cluster_id,
             at=_moment(sample.at),
             status=status,
             reason=verdict(findings, group, left),

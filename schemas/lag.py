@@ -42,6 +42,7 @@ class LagReport(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     group_id: str
+    cluster_id: str
     at: datetime
     status: Status
     reason: str = Field(description="one sentence: behind or not, where, why, since when, when done")
