@@ -20,7 +20,7 @@ from cli.lag import lag
 from cli.openapi import openapi
 from cli.predict import predict
 from cli.publish import publish
-from cli.role_commands import all_roles, api, consumer, up
+from cli.role_commands import all_roles, api, consumer, monitor, up
 from cli.scores import scores
 from cli.setup import create_topics, migrate
 from cli.show_settings import show_settings
@@ -30,6 +30,7 @@ COMMANDS: Final[dict[str, Callable[..., int]]] = {
     "all": all_roles,
     "consumer": consumer,
     "api": api,
+    "monitor": monitor,
     "embedded": embedded,
     "publish": publish,
     "predict": predict,
