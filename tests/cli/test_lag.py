@@ -13,12 +13,15 @@ import pytest
 from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
 
 from broker.topics import create_topics
-from cli.lag import sparkline
+from cli.lag import _show_lines, sparkline
 from cli.main import main
-from settings import KafkaSettings
+from errors import BrokerUnavailable
+from monitor.watcher import Watcher
+from settings import KafkaSettings, MonitorSettings
 from tests.cli.commands import ROOT, command_line, environment
 from tests.kafka_tools import publish
-from tests.monitor.histories import said
+from tests.monitor.histories import History, partition, said
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -131,27 +134,27 @@ def test_a_wrong_option_and_a_bug_are_no_answer_either(
     assert "ZeroDivisionError" in capsys.readouterr().err
 
 
-def test_watch_tells_each_look_and_ends_with_ctrl_c(settings: KafkaSettings) -> None:
-    commit(settings, 3, 3)
-    process = subprocess.Popen(
-        command_line("lag", "--watch", "--json"), cwd=ROOT, env=environment(lag_interval_s=0.5),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stdout is not None
-    seen = [json.loads(process.stdout.readline())["status"] for _ in range(2)]
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
-    assert (seen, process.returncode, errors) == (["OK", "OK"], 130, "")
+async def test_watch_tells_each_look(kafka: str, capsys: pytest.CaptureFixture[str]) -> None:
+    nowhere = MonitorSettings(kafka_bootstrap_servers="127.0.0.1:1", kafka_group_id="g", lag_interval_s=0.5)
+    watcher = Watcher(nowhere)
+    showing = asyncio.create_task(_show_lines(watcher, as_json=True))
+    await asyncio.sleep(0)
+    watcher._succeeded(History().look(partition(7, 7)))
+    await eventually(lambda: '"status":"OK"' in capsys.readouterr().out)
+    watcher._failed(BrokerUnavailable("away"))
+    await eventually(lambda: "the lag is not known since" in capsys.readouterr().err)
+    showing.cancel()
 
 
-def test_on_a_terminal_the_table_has_headings_and_watch_draws_a_curve(settings: KafkaSettings) -> None:
+def test_on_a_terminal_watch_draws_a_table_with_curves_until_ctrl_c(settings: KafkaSettings) -> None:
     commit(settings, 3, 0)
-    shown = _on_a_terminal("lag", "--watch", until="▁")
+    shown, code = _on_a_terminal("lag", "--watch", until="▁")
+    assert code == 130
     assert "STOP: 3 records behind" in shown
     assert "REASON" in shown
 
 
-def _on_a_terminal(*arguments: str, until: str) -> str:
+def _on_a_terminal(*arguments: str, until: str) -> tuple[str, int]:
     ours, theirs = pty.openpty()
     env = environment(lag_interval_s=0.5) | {"COLUMNS": "160", "LINES": "40", "TERM": "xterm"}
     process = subprocess.Popen(command_line(*arguments), cwd=ROOT, env=env, stdout=theirs, stderr=theirs)
@@ -163,9 +166,9 @@ def _on_a_terminal(*arguments: str, until: str) -> str:
     finally:
         process.send_signal(signal.SIGINT)
         os.set_blocking(ours, False)
-        process.wait(timeout=20)
+        code = process.wait(timeout=20)
         os.close(ours)
-    return shown
+    return shown, code
 
 
 def test_a_curve_has_its_greatest_value_at_the_top() -> None:
