@@ -228,7 +228,7 @@ class ApiSettings(KafkaSettings, SourceSettings, LifeSettings):
     max_wait_s: PositiveFloat = 30.0
     """Longest that a request waits: for its score (?wait_s=), or for a prediction while many are asked for."""
     health_port: Port | None = None
-    """Port on which `consumer` serves /livez /readyz /metrics; off when not set."""
+    """Port on which `consumer` and `monitor` serve /livez /readyz /metrics; off when not set."""
 
     @model_validator(mode="after")
     def _open_only_on_purpose(self) -> Self:
@@ -240,6 +240,13 @@ class ApiSettings(KafkaSettings, SourceSettings, LifeSettings):
         return self
 
 
+class MonitorSettings(KafkaSettings):
+    """Watching the lag."""
+
+    lag_interval_s: float = Field(default=5.0, ge=0.5)
+    """Seconds from one look at the group's lag to the next."""
+
+
 class LogSettings(_Room):
     """Logs."""
 
@@ -249,7 +256,9 @@ class LogSettings(_Room):
     """Least severe line that is written."""
 
 
-class Settings(ConsumerSettings, StoreSettings, InferenceSettings, ApiSettings, LogSettings, BaseSettings):
+class Settings(
+    ConsumerSettings, StoreSettings, InferenceSettings, ApiSettings, MonitorSettings, LogSettings, BaseSettings
+):
     """All of them. Precedence: options, environment, secret files, .env, defaults."""
 
     model_config = SettingsConfigDict(

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
@@ -11,11 +11,14 @@ from fastapi_offline import FastAPIOffline
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from api import events, health, pages, predict, responses, scores
+from api import events, health, lag, pages, predict, responses, scores
 from api.front_door import FrontDoor
 from api.services import Check, Services, Vitals
 from schemas.problems import Problem
 from telemetry import Metrics
+
+if TYPE_CHECKING:
+    from monitor.watcher import Watcher
 
 TITLE = "Streamscorer"
 DESCRIPTION = """Scores images: one at a time over HTTP, and as a stream over Kafka.
@@ -25,7 +28,7 @@ DESCRIPTION = """Scores images: one at a time over HTTP, and as a stream over Ka
 
 Every error is `application/problem+json`; the header `X-Request-ID` of an answer names its lines in the log."""
 _EXPOSED = ("X-Request-ID", "Link", "Location", "Retry-After")
-_ROUTERS = (predict.router, events.router, scores.router, health.about_router, pages.router)
+_ROUTERS = (predict.router, events.router, scores.router, lag.router, health.about_router, pages.router)
 
 
 def create_app(services: Services) -> FastAPI:
@@ -56,7 +59,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     for router in _ROUTERS:
         app.include_router(router)
-    _finish(app, Vitals(checks, services.metrics, services.core.trouble, about, asyncio.Event()))
+    _finish(app, Vitals(checks, services.metrics, services.core.trouble, about, asyncio.Event(), services.watcher))
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend the schema
     return app
 
@@ -70,11 +73,17 @@ def openapi_document() -> dict[str, Any]:
 
 
 def create_health_app(
-    checks: Mapping[str, Check], metrics: Metrics, *, trouble: Callable[[], str | None] = lambda: None
+    checks: Mapping[str, Check],
+    metrics: Metrics,
+    *,
+    trouble: Callable[[], str | None] = lambda: None,
+    watcher: "Watcher | None" = None,
 ) -> FastAPI:
-    """/livez, /readyz and /metrics alone, for roles that serve nothing else."""
+    """/livez, /readyz and /metrics alone, for roles that serve nothing else; and /lag where there is a watcher."""
     app = FastAPI(openapi_url=None, middleware=_layers(metrics, ()), redirect_slashes=False)
-    _finish(app, Vitals(checks, metrics, trouble, {}, asyncio.Event()))
+    _finish(app, Vitals(checks, metrics, trouble, {}, asyncio.Event(), watcher))
+    if watcher is not None:
+        app.include_router(lag.router)
     return app
 
 

@@ -13,6 +13,7 @@ from telemetry import Metrics
 if TYPE_CHECKING:  # the rooms are heavy, their types are all that is needed here
     from broker.publisher import Publisher
     from inference.core import InferenceCore
+    from monitor.watcher import Watcher
     from sources.fetcher import SourceFetcher
     from store.store import Store
 
@@ -31,6 +32,7 @@ class Services:
     fetcher: "SourceFetcher"
     metrics: Metrics
     checks: Mapping[str, Check]
+    watcher: "Watcher | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class Vitals:
     """Facts for /health."""
     stopping: asyncio.Event
     """Set once the process drains: unready, and waiting requests are answered at once."""
+    watcher: "Watcher | None" = None
+    """For /lag."""
 
 
 def begin_draining(app: FastAPI) -> None:

@@ -1,6 +1,7 @@
 """Exit codes: the one table from failures to codes, and the one line on stderr that goes with each."""
 
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Final
 
@@ -10,6 +11,8 @@ from typer.exceptions import TyperException
 from errors import CommandFailed, DependencyAway, Invalid, SafetyLimit, ScorerError, Transient, UsageError
 
 FAILED: Final = 1
+UNKNOWN: Final = 3
+"""Of a check that could not find out."""
 INTERRUPTED: Final = 130
 TERMINATED: Final = 143
 
@@ -26,18 +29,26 @@ EXIT_CODES: Final[tuple[tuple[type[BaseException], int], ...]] = (
 """First match counts. What is not here is a bug: a traceback, and exit 1."""
 
 
-def exit_code(run: Callable[[], object]) -> int:
-    """Run a command; its exit code. Expected failures become one line on stderr, bugs keep their traceback."""
+def exit_code(run: Callable[[], object], *, failed: int | None = None) -> int:
+    """Run a command; its exit code. Expected failures become one line on stderr, bugs keep their traceback.
+
+    `failed`: the code of whatever fails, bugs included, for a command whose own codes are its answer.
+    """
     try:
         result = run()
     except TyperException as error:
         say_error(_usage(error))
-        return getattr(error, "exit_code", 2)
+        return getattr(error, "exit_code", 2) if failed is None else failed
     except ScorerError as error:
         say_error(str(error))
-        return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
+        return next(code for kind, code in EXIT_CODES if isinstance(error, kind)) if failed is None else failed
     except (KeyboardInterrupt, Abort):
         return INTERRUPTED
+    except Exception:
+        if failed is None:
+            raise
+        traceback.print_exc()
+        return failed
     return result if isinstance(result, int) else 0
 
 

@@ -1,4 +1,4 @@
-"""`up`, `all`, `consumer`, `api` as commands. What they do is in roles.py and up.py, which are heavy to import."""
+"""`up`, `all`, `consumer`, `api`, `monitor` as commands. What they do is elsewhere, and heavy to import."""
 
 from typing import Annotated
 
@@ -10,8 +10,8 @@ from settings import (
     ApiSettings,
     ConsumerSettings,
     InferenceSettings,
-    KafkaSettings,
     LifeSettings,
+    MonitorSettings,
     Settings,
     SourceSettings,
     StoreSettings,
@@ -21,7 +21,7 @@ CLOSE_S = 3.0
 """What closing may take beyond the drain."""
 
 
-@with_settings(ApiSettings, InferenceSettings, ConsumerSettings, StoreSettings, logs="warning")
+@with_settings(ApiSettings, InferenceSettings, ConsumerSettings, StoreSettings, "lag_interval_s", logs="warning")
 def up(
     settings: Settings,
     samples: Annotated[
@@ -42,9 +42,9 @@ def up(
     )
 
 
-@with_settings(ApiSettings, InferenceSettings, ConsumerSettings, StoreSettings, logs="info")
+@with_settings(ApiSettings, InferenceSettings, ConsumerSettings, StoreSettings, "lag_interval_s", logs="info")
 def all_roles(settings: Settings) -> int:
-    """Run API and consumer in one process over one model."""
+    """Run API, consumer and monitor in one process over one model."""
     from cli.roles import run_all
 
     return run_until_signal(lambda stop: run_all(settings, stop), leave_within_s=_limit_s(settings))
@@ -58,12 +58,25 @@ def consumer(settings: Settings) -> int:
     return run_until_signal(lambda stop: run_consumer(settings, stop), leave_within_s=_limit_s(settings))
 
 
-@with_settings(ApiSettings, InferenceSettings, KafkaSettings, SourceSettings, StoreSettings, LifeSettings, logs="info")
+@with_settings(
+    ApiSettings, InferenceSettings, MonitorSettings, SourceSettings, StoreSettings, LifeSettings, logs="info"
+)
 def api(settings: Settings) -> int:
     """Run the HTTP service."""
     from cli.roles import run_api
 
     return run_until_signal(lambda stop: run_api(settings, stop), leave_within_s=_limit_s(settings))
+
+
+@with_settings(MonitorSettings, "health_port", "host", "insecure", "drain_timeout_s", logs="info")
+def monitor(settings: Settings) -> int:
+    """Watch the lag of the consumer group, and serve it on HEALTH_PORT, with its metrics.
+
+    Light: it needs neither the model nor the database. One process of this role, or none beside `all`.
+    """
+    from cli.monitor import run_monitor
+
+    return run_until_signal(lambda stop: run_monitor(settings, stop), leave_within_s=_limit_s(settings))
 
 
 def _limit_s(settings: Settings) -> float:

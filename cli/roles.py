@@ -17,9 +17,12 @@ from cli import output
 from cli.lifecycle import starting
 from cli.patience import patiently
 from consumer.hops import Parts
+from consumer.membership import unless
 from consumer.worker import Worker
 from errors import Transient
 from inference.core import InferenceCore, open_core
+from monitor.export import LagCollector
+from monitor.watcher import Watcher
 from settings import Settings
 from sources.fetcher import SourceFetcher, open_fetcher
 from store.store import Store, open_store
@@ -67,12 +70,15 @@ async def run_all(settings: Settings, stop: asyncio.Event, announce: Announce = 
         async with starting(stop):
             cluster = await wait_for_cluster(settings)
             rooms = await stack.enter_async_context(open_rooms(settings))
-        worker = _worker(rooms, cluster)
-        checks = rooms.checks() | {"consumer": worker.trouble}
+        worker, watcher = _worker(rooms, cluster), Watcher(settings)
+        # Several replicas run the watcher, one of them exports.
+        rooms.metrics.registry.register(LagCollector(watcher, lambda: worker.leads))
+        app = _app(rooms, rooms.checks() | {"consumer": worker.trouble}, watcher)
         async with asyncio.TaskGroup() as roles:
             consuming = roles.create_task(_consume(worker, stop), name="consumer")
-            roles.create_task(serve(_app(rooms, checks), settings, on_ready=announce, stop=stop), name="api")
+            roles.create_task(serve(app, settings, on_ready=announce, stop=stop), name="api")
             roles.create_task(_stop_worker(worker, stop), name="stop")
+            roles.create_task(_watch(watcher, stop), name="lag")
     return 0 if consuming.result() else 1
 
 
@@ -99,7 +105,12 @@ async def run_api(settings: Settings, stop: asyncio.Event) -> int:
     async with AsyncExitStack() as stack:
         async with starting(stop):
             rooms = await stack.enter_async_context(open_rooms(settings))
-        await serve(_app(rooms, rooms.checks()), settings, on_ready=output.line, stop=stop)
+        watcher = Watcher(settings) if settings.kafka_bootstrap_servers else None
+        app = _app(rooms, rooms.checks(), watcher)
+        async with asyncio.TaskGroup() as roles:
+            roles.create_task(serve(app, settings, on_ready=output.line, stop=stop), name="api")
+            if watcher is not None:
+                roles.create_task(_watch(watcher, stop), name="lag")
     return 0
 
 
@@ -127,10 +138,9 @@ def _worker(rooms: Rooms, cluster: Cluster) -> Worker:
     return Worker(rooms.settings, parts, cluster)
 
 
-def _app(rooms: Rooms, checks: dict[str, Check]) -> FastAPI:
-    return create_app(
-        Services(rooms.settings, rooms.core, rooms.store, rooms.publisher, rooms.fetcher, rooms.metrics, checks)
-    )
+def _app(rooms: Rooms, checks: dict[str, Check], watcher: Watcher | None) -> FastAPI:
+    parts = (rooms.core, rooms.store, rooms.publisher, rooms.fetcher, rooms.metrics)
+    return create_app(Services(rooms.settings, *parts, checks, watcher))
 
 
 async def _consume(worker: Worker, stop: asyncio.Event) -> bool:
@@ -138,6 +148,10 @@ async def _consume(worker: Worker, stop: asyncio.Event) -> bool:
         return await worker.run()
     finally:
         stop.set()
+
+
+async def _watch(watcher: Watcher, stop: asyncio.Event) -> None:
+    await unless(stop, watcher.run())
 
 
 async def _stop_worker(worker: Worker, stop: asyncio.Event) -> None:

@@ -136,6 +136,11 @@ class Worker:
             # A getmany that began in mid-rebalance may never return.
             loop.call_later(_LAST_POLL_S, self._polling.cancel)
 
+    @property
+    def leads(self) -> bool:
+        """We have the topic's first partition: at most one member of the group does."""
+        return any(place.partition == 0 for place in self._assignment.lanes)
+
     async def trouble(self) -> str | None:
         """Why this consumer makes no progress at the moment, or None."""
         if wait := self.waits.current:

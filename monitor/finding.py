@@ -1,0 +1,36 @@
+"""What was found out about one partition, before it is put into words."""
+
+from dataclasses import dataclass
+
+from broker.samples import PartitionSample
+from monitor.evaluate import Evidence
+from monitor.rates import Rates
+from schemas.lag import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A judged partition."""
+
+    sample: PartitionSample
+    evidence: Evidence
+    status: Status
+    since: float | None
+    rates: Rates | None
+    trimmed: tuple[float, int] | None
+    """When records were last seen to be deleted before they were consumed, and how many."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.sample.place.topic}/{self.sample.place.partition}"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What holds for all of its partitions."""
+
+    now: float
+    state: str | None
+    members: int | None
+    rates: Rates | None
+    """None: nobody knows yet."""

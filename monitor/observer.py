@@ -1,0 +1,238 @@
+"""From one sample after the other to a report: keeps the windows and flows, and judges. Asks nobody."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+from broker.samples import JOINING, GroupSample, PartitionSample, Place
+from monitor.eta import Eta, eta, eta_from_rates
+from monitor.evaluate import Evidence, evaluate
+from monitor.finding import Finding, Group
+from monitor.rates import Flow, Rates
+from monitor.verdict import status_of, verdict, worst
+from monitor.why import why
+from monitor.window import Window, lag_of
+from schemas.lag import LagReport, PartitionLag, Status
+
+_SHORT_S: Final = 10.0
+"""What was watched for less than this says less than the consumers' own rates."""
+_POINTS: Final = 13
+
+
+class _Partition:
+    """What is kept of one partition."""
+
+    def __init__(self) -> None:
+        self.window = Window()
+        self.flow = Flow(points=_POINTS)
+        self.sample: PartitionSample | None = None
+        self.status: Status | None = None
+        self.since: float | None = None
+        self.taken: float | None = None
+        self.record: tuple[int, float] | None = None
+        """An offset, and the timestamp of the record there."""
+
+
+class Observer:
+    """The memory behind the reports of one group. `silence_s`: session timeout and heartbeat interval."""
+
+    def __init__(self, silence_s: float) -> None:
+        self._silence_s = silence_s
+        self._flow = Flow()
+        self._partitions: dict[Place, _Partition] = {}
+        self._status: Status | None = None
+        self._since: float | None = None
+        self._sample: GroupSample | None = None
+
+    def take(self, sample: GroupSample) -> list[tuple[Place, int]]:
+        """The next sample. Returns the records whose timestamps `report` would like to know: worst lag first."""
+        first = not self._partitions
+        consumed = produced = 0
+        kept = {}
+        for found in sample.partitions:
+            known = kept[found.place] = self._partitions.get(found.place) or _Partition()
+            went, came = _grown(known.sample, found)
+            consumed, produced = consumed + went, produced + came
+            known.flow.add(sample.at, consumed=went, produced=came, lag=lag_of(found))
+            known.window.add(found, sample.at)
+            before = known.sample.owner if known.sample is not None else None
+            if found.owner != before:
+                known.taken = None if first or found.owner is None else sample.at
+            known.sample = found
+        self._partitions, self._sample = kept, sample
+        self._flow.add(sample.at, consumed=consumed, produced=produced, lag=sum(map(lag_of, sample.partitions)))
+        return self._unknown_ages(sample)
+
+    def report(self, timestamps: Mapping[Place, float]) -> LagReport:
+        """Judge the last sample. `timestamps`: of the records that `take` asked for, as far as they could be read."""
+        sample = self._sample
+        assert sample is not None
+        for place, timestamp in timestamps.items():
+            if (known := self._partitions[place]).sample is not None:
+                known.record = (_due(known.sample), timestamp)
+        members = None if sample.members is None else len(sample.members)
+        group = Group(sample.at, sample.state, members, self._rates(sample))
+        findings = worst([self._find(known, group) for known in self._partitions.values()])
+        status = status_of(findings)
+        if status != self._status:
+            known_since = [found.since for found in findings if found.status == status and found.since is not None]
+            self._since = min(known_since, default=None) if self._status is None else sample.at
+            self._status = status
+        left = self._eta(group, findings)
+        ages = [found.evidence.time_lag_s for found in findings]
+        return LagReport(
+            group_id=sample.group_id,
+            cluster_id=sample.cluster_id,
+            at=_moment(sample.at),
+            status=status,
+            reason=verdict(findings, group, left),
+            since=_moment(self._since),
+            state=sample.state,
+            members=members,
+            lag=sum(found.evidence.lag for found in findings),
+            time_lag_s=max((age for age in ages if age is not None), default=None if ages else 0.0),
+            eta_s=_rounded(left.s if left else None),
+            eta_low_s=_rounded(left.low if left else None),
+            eta_high_s=_rounded(left.high if left else None),
+            consumed_per_s=_rounded(group.rates.consumed if group.rates else None),
+            produced_per_s=_rounded(group.rates.produced if group.rates else None),
+            partitions=[self._told(found, group) for found in findings],
+        )
+
+    def _unknown_ages(self, sample: GroupSample) -> list[tuple[Place, int]]:
+        """Where no consumer of ours has just said how old the oldest record is."""
+        wanted = []
+        for found in sample.partitions:
+            known = self._partitions[found.place]
+            told, last = known.window.told, known.window.last_commit
+            fresh = last is not None and sample.at - last <= self._silence_s
+            says = told is not None and (told.oldest is not None or (fresh and not told.stuck))
+            if lag_of(found) and not says and (known.record is None or known.record[0] != _due(found)):
+                wanted.append((lag_of(found), found.place, _due(found)))
+        return [(place, offset) for _, place, offset in sorted(wanted, reverse=True)]
+
+    def _age(self, known: _Partition, now: float) -> tuple[float | None, Literal["consumer", "record"] | None]:
+        sample, told = known.sample, known.window.told
+        if sample is None or not lag_of(sample):
+            return 0.0, None
+        if told is not None and told.oldest is not None:
+            return max(0.0, now - told.oldest), "consumer"
+        if known.record is not None and known.record[0] == _due(sample):
+            return max(0.0, now - known.record[1]), "record"
+        last = known.window.last_commit
+        if told is not None and not told.stuck and last is not None and now - last <= self._silence_s:
+            # It had nothing when it said so: what waits now came later.
+            return now - last, "consumer"
+        return None, None
+
+    def _find(self, known: _Partition, group: Group) -> Finding:
+        sample, window = known.sample, known.window
+        assert sample is not None
+        joining = group.members is None or group.state in JOINING
+        rates = known.flow.lately()
+        evidence = Evidence(
+            now=group.now,
+            silence_s=self._silence_s,
+            lag=lag_of(sample),
+            commits=window.commits,
+            told=window.told,
+            alive=None if joining else sample.owner is not None,
+            empty=group.members == 0,
+            last_commit=window.last_commit,
+            moved=window.moved,
+            behind_since=window.behind_since,
+            taken=known.taken,
+            time_lag_s=self._age(known, group.now)[0],
+            keeps_up=_keeps_up(known.flow, group.rates),
+        )
+        status = evaluate(evidence)
+        if status != known.status:
+            first, known.status = known.status is None, status
+            known.since = _first_since(evidence, status) if first else group.now
+        return Finding(sample, evidence, status, known.since, rates, window.trimmed)
+
+    def _rates(self, sample: GroupSample) -> Rates | None:
+        """What was seen to grow; as long as that was only for a moment, the consumers' own rates."""
+        seen = self._flow.lately()
+        if seen is not None and _watched_s(self._flow) >= _SHORT_S:
+            return seen
+        rates: dict[str, float] = {}
+        for known in self._partitions.values():
+            told, last, owner = known.window.told, known.window.last_commit, known.sample and known.sample.owner
+            fresh = last is not None and sample.at - last <= self._silence_s
+            if told is not None and told.rate is not None and fresh and owner:
+                rates[owner] = told.rate
+        if seen is None:
+            return None
+        return Rates(sum(rates.values()), seen.produced) if rates else seen
+
+    def _eta(self, group: Group, findings: list[Finding]) -> Eta | None:
+        lag = sum(found.evidence.lag for found in findings)
+        if not any(found.evidence.late for found in findings):
+            return Eta(0.0, 0.0, 0.0)  # what is in flight is not behind
+        if _watched_s(self._flow) >= _SHORT_S:
+            return eta(self._flow.points)
+        return eta_from_rates(lag, group.rates) if group.rates is not None else None
+
+    def _told(self, found: Finding, group: Group) -> PartitionLag:
+        sample, evidence, rates = found.sample, found.evidence, found.rates
+        known = self._partitions[sample.place]
+        last = evidence.last_commit
+        left = eta_from_rates(evidence.lag, rates) if rates is not None else None
+        return PartitionLag(
+            topic=sample.place.topic,
+            partition=sample.place.partition,
+            status=found.status,
+            reason=why(found, group),
+            since=_moment(found.since),
+            lag=evidence.lag,
+            time_lag_s=_rounded(evidence.time_lag_s),
+            time_lag_from=self._age(known, group.now)[1],
+            committed_offset=sample.committed,
+            beginning_offset=sample.beginning,
+            end_offset=sample.end,
+            owner=sample.owner,
+            state=evidence.told.state if evidence.told is not None else None,
+            last_commit_age_s=_rounded(group.now - last if last is not None else None),
+            consumed_per_s=_rounded(rates.consumed if rates else None),
+            produced_per_s=_rounded(rates.produced if rates else None),
+            eta_s=_rounded(left.s if left else None) if evidence.late else 0.0,
+        )
+
+
+def _grown(before: PartitionSample | None, after: PartitionSample) -> tuple[int, int]:
+    """Records consumed and produced between two samples of a partition."""
+    if before is None:
+        return 0, 0
+    moved = after.committed is not None and before.committed is not None
+    went = after.committed - before.committed if moved else 0  # type: ignore[operator]  # both are there
+    return went, after.end - before.end
+
+
+def _due(sample: PartitionSample) -> int:
+    """Offset of the oldest record that waits."""
+    return max(sample.beginning, sample.committed or 0)
+
+
+def _watched_s(flow: Flow) -> float:
+    return flow.points[-1].at - flow.points[0].at if flow.points else 0.0
+
+
+def _keeps_up(flow: Flow, group: Rates | None) -> bool | None:
+    rates = flow.lately() if _watched_s(flow) >= _SHORT_S else group
+    return rates.consumed >= rates.produced if rates is not None else None
+
+
+def _first_since(evidence: Evidence, status: Status) -> float | None:
+    """Since when, of a status that was there when we began to look."""
+    if status == "STALL" and evidence.told is not None:
+        return evidence.told.since
+    return evidence.last_commit if status == "STOP" else None
+
+
+def _moment(at: float | None) -> datetime | None:
+    return None if at is None else datetime.fromtimestamp(at, UTC)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)

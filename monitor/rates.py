@@ -1,0 +1,64 @@
+"""How many records a second are published and consumed, from what grew between samples."""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+LATELY_S: Final = 30.0
+KEPT_S: Final = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Where a flow stood. `consumed` and `produced` count from the first sample on and never fall."""
+
+    at: float
+    consumed: int
+    produced: int
+    lag: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Records a second."""
+
+    consumed: float
+    produced: float
+
+
+class Flow:
+    """The points of a group, or of a partition, for at most `kept_s` and `points`."""
+
+    def __init__(self, *, kept_s: float = KEPT_S, points: int = 720) -> None:
+        self._kept_s = kept_s
+        self._points: deque[Point] = deque(maxlen=points)
+
+    @property
+    def points(self) -> Sequence[Point]:
+        """Oldest first."""
+        return self._points
+
+    def add(self, at: float, *, consumed: int, produced: int, lag: int) -> None:
+        """What was consumed and produced since the last sample, and the lag now."""
+        last = self._points[-1] if self._points else Point(at, 0, 0, lag)
+        if at < last.at:
+            return  # the clock was set back: nothing can be said of that time
+        self._points.append(Point(at, last.consumed + max(0, consumed), last.produced + max(0, produced), lag))
+        while self._points[0].at < at - self._kept_s:
+            self._points.popleft()
+
+    def lately(self, over_s: float = LATELY_S) -> Rates | None:
+        """Over the last `over_s`, or as long as was watched; None after a single sample."""
+        if not self._points:
+            return None
+        last = self._points[-1]
+        return between(next(point for point in self._points if point.at >= last.at - over_s), last)
+
+
+def between(first: Point, last: Point) -> Rates | None:
+    """Mean rates from one point to another; None where no time lies between them."""
+    took_s = last.at - first.at
+    if took_s <= 0:
+        return None
+    return Rates((last.consumed - first.consumed) / took_s, (last.produced - first.produced) / took_s)

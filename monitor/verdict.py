@@ -1,0 +1,99 @@
+"""The group in one sentence: behind or not, where, why, since when, and when it will be done."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from monitor.eta import Eta
+from monitor.finding import Finding, Group
+from monitor.why import why
+from monitor.words import count, rate, span
+from schemas.lag import SEVERITIES, Status
+
+_HOT_LAG: Final = 0.6
+_HOT_SHARE: Final = 0.5
+_TIMES_FAIR: Final = 1.5
+
+
+def worst(findings: Sequence[Finding]) -> list[Finding]:
+    """Worst first: by status, then by age of the oldest record, then by lag."""
+
+    def badness(found: Finding) -> tuple[int, float, int]:
+        evidence = found.evidence
+        return SEVERITIES.index(found.status), evidence.time_lag_s or 0.0, evidence.lag
+
+    in_order = sorted(findings, key=lambda found: found.sample.place)
+    return sorted(in_order, key=badness, reverse=True)
+
+
+def status_of(findings: Sequence[Finding]) -> Status:
+    """A group is as bad as its worst partition."""
+    return max((found.status for found in findings), key=SEVERITIES.index, default="OK")
+
+
+def verdict(findings: Sequence[Finding], group: Group, eta: Eta | None) -> str:
+    """`findings` worst first."""
+    if not findings:
+        return "there is nothing to consume: the group has no partitions"
+    lag = sum(found.evidence.lag for found in findings)
+    first = findings[0]
+    if first.status == "OK" and not any(found.evidence.late for found in findings):
+        return _well(findings, group, lag)
+    ages = [age for found in findings if (age := found.evidence.time_lag_s) is not None]
+    oldest = f" (the oldest waits for {span(max(ages))})" if ages else ""
+    return f"{count(lag, 'record')} behind{oldest}{_where(findings)}: {_reason(findings, group)}{_end(first, eta)}"
+
+
+def hot(findings: Sequence[Finding]) -> tuple[Finding, float, float] | None:
+    """The partition that most of the lag is in and most records go to, with its share of both."""
+    lag = sum(found.evidence.lag for found in findings)
+    produced = sum(found.rates.produced for found in findings if found.rates is not None)
+    if len(findings) < 2 or not lag or not produced:
+        return None
+    most = max(findings, key=lambda found: found.evidence.lag)
+    share = most.rates.produced / produced if most.rates is not None else 0.0
+    fair = min(0.9, _TIMES_FAIR / len(findings))
+    behind = most.evidence.lag / lag
+    return (most, behind, share) if behind >= _HOT_LAG and share >= max(_HOT_SHARE, fair) else None
+
+
+def _well(findings: Sequence[Finding], group: Group, lag: int) -> str:
+    ages = [found.evidence.time_lag_s or 0.0 for found in findings]
+    waits = f"{count(lag, 'record')} wait, the oldest for {span(max(ages))}" if lag else "nothing waits"
+    flow = f", {rate(group.rates.consumed)} are consumed" if group.rates is not None and group.rates.consumed else ""
+    text = f"keeps up: {waits} in {count(len(findings), 'partition')}{flow}"
+    reasons = Counter(aside for found in findings for aside in why(found, group).split("; ")[1:])
+    if reasons:
+        text += f"; {reasons.most_common(1)[0][0]}"
+    return text
+
+
+def _where(findings: Sequence[Finding]) -> str:
+    status = findings[0].status
+    bad = [found for found in findings if found.status == status and (status != "OK" or found.evidence.late)]
+    if len(findings) == 1 or len(bad) == 1:
+        return f" in {bad[0].name}"
+    if len(bad) == len(findings):
+        return f" in all {len(bad)} partitions"
+    return f" in {bad[0].name} and {count(len(bad) - 1, 'other')}"
+
+
+def _reason(findings: Sequence[Finding], group: Group) -> str:
+    first = findings[0]
+    if first.status == "WARN" and (found := hot(findings)) is not None:
+        most, behind, share = found
+        return (
+            f"hot partition: {most.name} holds {behind:.0%} of the lag and gets {share:.0%} of what is published; "
+            f"{why(most, group)}"
+        )
+    return why(first, group)
+
+
+def _end(first: Finding, eta: Eta | None) -> str:
+    if first.status in ("STALL", "STOP"):
+        return "; no end while that lasts"
+    if eta is None:
+        return "; at these rates it does not catch up"
+    if eta.high is None:
+        return f"; done in about {span(eta.s)}, or never"
+    return f"; done in about {span(eta.s)} ({span(eta.low)} to {span(eta.high)})"

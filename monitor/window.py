@@ -1,0 +1,87 @@
+"""The last commits of a partition, as Burrow keeps them, and since when its committed offset stands still."""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from broker.samples import PartitionSample
+from monitor.told import Told
+
+WINDOW: Final = 10
+"""Commits that are looked at."""
+APART_S: Final = 4.5
+"""At most one entry in so long: five seconds, less the jitter of who commits every five seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A commit as it was when it was seen. `at`: when it was made, where that is told, else when it was first seen."""
+
+    at: float
+    offset: int
+    lag: int
+
+
+class Window:
+    """What was seen of one partition, a sample after the other."""
+
+    def __init__(self) -> None:
+        self._commits: deque[Commit] = deque(maxlen=WINDOW)
+        self._sample: PartitionSample | None = None
+        self._sampled = 0.0
+        self.told: Told | None = None
+        """What the consumer said with the last commit."""
+        self.last_commit: float | None = None
+        """When it was made; None: no commit of a foreign group was seen yet."""
+        self.moved: float | None = None
+        """When the committed offset was last seen to change."""
+        self.behind_since: float | None = None
+        """Since when records wait behind the committed offset as it stands; None while none does."""
+        self.trimmed: tuple[float, int] | None = None
+        """When the log was last seen to begin behind the committed offset, and how many records were gone."""
+
+    @property
+    def commits(self) -> Sequence[Commit]:
+        """Oldest first."""
+        return self._commits
+
+    def add(self, sample: PartitionSample, now: float) -> None:
+        """The next sample, taken at `now`."""
+        before, self._sample = self._sample, sample
+        if sample.committed is None:
+            self.told = None
+        elif before is None or (before.committed, before.metadata) != (sample.committed, sample.metadata):
+            self._commit(sample, sample.committed, before, now)
+        elif self._commits:
+            # The end may move on below a commit that stays: its lag is that of now.
+            last = self._commits[-1]
+            self._commits[-1] = Commit(last.at, last.offset, lag_of(sample))
+        if before is not None and before.committed != sample.committed:
+            self.moved, self.behind_since = now, None
+        if not lag_of(sample):
+            self.behind_since = None
+        elif self.behind_since is None:
+            self.behind_since = now
+        if sample.committed is not None and sample.committed < sample.beginning:
+            self.trimmed = (now, sample.beginning - sample.committed)
+        self._sampled = now
+
+    def _commit(self, sample: PartitionSample, offset: int, before: PartitionSample | None, now: float) -> None:
+        self.told = Told.read(sample.metadata)
+        if self.told is not None:
+            # Its clock may differ from ours: what we saw arrive came after the sample before, and is not from later.
+            self.last_commit = min(now, max(self.told.at, self._sampled))
+        else:
+            self.last_commit = now if before is not None else None
+        commit = Commit(now if self.last_commit is None else self.last_commit, offset, lag_of(sample))
+        if len(self._commits) > 1 and commit.at - self._commits[-2].at < APART_S:
+            self._commits[-1] = commit
+        else:
+            self._commits.append(commit)
+
+
+def lag_of(sample: PartitionSample) -> int:
+    """Records behind the committed offset; of a partition without one, all that the log has."""
+    first = sample.beginning if sample.committed is None else sample.committed
+    return max(0, sample.end - first)
