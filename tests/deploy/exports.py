@@ -1,5 +1,6 @@
 """What there is to ask for: metrics with their labels, and which values some labels can have."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import get_args
 
@@ -9,8 +10,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from telemetry import Hop, Metrics, Outcome
 
-Exports = Mapping[str, frozenset[str]]
+Exports = dict[str, frozenset[str]]
 """The labels of each metric, by its name in a scrape."""
+_SUFFIX = re.compile("_(total|bucket|sum|count|created)$")
 
 STATUSES = frozenset({"OK", "WARN", "STALL", "STOP", "REWIND"})
 PLACE = frozenset({"topic", "partition"})
@@ -44,8 +46,10 @@ def declared() -> Exports:
 
 
 def scraped(text: str) -> Exports:
-    """What stands in the answer of /metrics, in Prometheus' text format."""
-    return exported(text_string_to_metric_families(text))
+    """What stands in the answer of /metrics, in text format; with what has a name there and no value yet."""
+    families = list(text_string_to_metric_families(text))
+    quiet = {family.name for family in families if not family.samples}
+    return {name: labels for name, labels in declared().items() if _SUFFIX.sub("", name) in quiet} | exported(families)
 
 
 def exported(families: Iterable[Metric]) -> Exports:

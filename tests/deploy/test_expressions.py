@@ -1,12 +1,14 @@
 """Every metric and label that a rule, a dashboard or the runbook asks for exists."""
 
 import re
-from itertools import chain
 
 import pytest
+from prometheus_client import generate_latest
 
-from tests.deploy.exports import VALUES, Exports, declared
-from tests.deploy.files import PROMETHEUS, other_expressions, panels, read, rule_expressions, rules
+from telemetry import Metrics
+from tests.deploy.exports import LAG, Exports, declared, scraped
+from tests.deploy.expressions import given, lacking, missing
+from tests.deploy.files import panels
 from tests.deploy.promql import Named, named
 
 
@@ -15,40 +17,16 @@ def exports() -> Exports:
     return declared()
 
 
-def given(exports: Exports) -> Exports:
-    """What the processes export, with what Prometheus adds: its own labels and metrics, and those that rules record."""
-    (job,) = read(PROMETHEUS / "prometheus.yml")["scrape_configs"]
-    of_targets = {"job", "instance", *(relabel["target_label"] for relabel in job["relabel_configs"])}
-    scraped = {name: labels | of_targets for name, labels in exports.items()} | {"up": frozenset(of_targets)}
-    recorded = {rule["record"]: frozenset({"pipeline"}) for rule in rules() if "record" in rule}
-    of_alerts = frozenset({"alertname", "alertstate", "severity", "pipeline", "topic", "partition", "reason"})
-    return {**scraped, **recorded, "ALERTS": of_alerts}
-
-
-def lacking(one: Named, known: Exports) -> str | None:
-    """What is wrong with it, if anything is."""
-    if one.metric not in known:
-        return f"no metric {one.metric}"
-    if one.label is not None and one.label not in known[one.metric]:
-        return f"{one.metric} has no label {one.label}"
-    # '$pipeline' is the dashboard's variable, "p" stands for a rule's.
-    if one.value is None or one.label in {None, "pipeline"}:
-        return None
-    assert one.label is not None
-    if one.value not in VALUES.get((one.metric, one.label), ()):
-        return f"{one.metric} is never {one.label}={one.value}"
-    return None
-
-
 def test_every_metric_and_label_that_is_asked_for_exists(exports: Exports) -> None:
-    known = given(exports)
-    asked = {
-        (where, one)
-        for where, expression in chain(rule_expressions(), other_expressions())
-        for one in named(expression)
-    }
-    assert len({one.metric for _, one in asked}) > 30
-    assert sorted({f"{where}: {wrong}" for where, one in asked if (wrong := lacking(one, known))}) == []
+    assert missing(exports) == []
+
+
+def test_a_metric_that_a_scrape_lacks_is_missed() -> None:
+    """tests/system/test_up.py holds the expressions against a process that really runs."""
+    text = generate_latest(Metrics().registry).decode()
+    assert missing(scraped(text) | LAG) == []
+    without = "\n".join(line for line in text.splitlines() if "scorer_refused" not in line) + "\n"
+    assert {line.partition(": no metric ")[2] for line in missing(scraped(without) | LAG)} == {"scorer_refused_total"}
 
 
 def test_a_legend_shows_labels_that_its_curve_has() -> None:
