@@ -7,13 +7,14 @@ import logging
 import sys
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from errors import Invalid
 from settings import LogSettings
 
 FAST_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -144,6 +145,12 @@ class Metrics:
             "http_route",
             "http_response_status_code",
         )
+        # Who counts over time sees no increase in a counter that first appears with its first event.
+        for outcome in get_args(Outcome):
+            self.records.labels(outcome)
+        for kind in Invalid.__subclasses__():
+            self.dead_letters.labels(kind.reason)
+        self.skipped.labels("trimmed")
 
 
 Outcome = Literal["scored", "duplicate", "redelivered", "dead_lettered", "tombstone"]

@@ -35,7 +35,7 @@ def required(*extras: str) -> set[str]:
 
 def third_party(folder: str) -> Iterator[tuple[str, str]]:
     """(file, top-level module) of each import that is neither ours nor the standard library's."""
-    ours = {*ROOMS, "tests", "settings", "errors", "telemetry"}
+    ours = {*ROOMS, "tests", "deploy", "settings", "errors", "telemetry"}
     files = sorted((ROOT / folder).rglob("*.py")) if folder else sorted(ROOT.glob("*.py"))
     for path in files:
         if path.is_relative_to(ROOT / "bench/peers/servers"):

@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
-from telemetry import SLOW_S, BatchHistogram
+from telemetry import SLOW_S, BatchHistogram, Metrics
 
 VALUES = [0.0, 0.05, 0.0500001, 1, 7.5, 1e6]
 
@@ -20,3 +20,13 @@ def test_many_values_at_once_are_scraped_as_those_of_a_plain_histogram() -> None
         return [line for line in generate_latest(registry).decode().splitlines() if "_created" not in line]
 
     assert scraped(ours) == scraped(theirs)
+
+
+def test_what_an_alert_counts_is_there_before_it_happens() -> None:
+    registry = Metrics().registry
+    for name, labels in (
+        ("scorer_records_total", {"outcome": "dead_lettered"}),
+        ("scorer_dead_letters_total", {"reason": "SourceUnavailable"}),
+        ("scorer_skipped_records_total", {"reason": "trimmed"}),
+    ):
+        assert registry.get_sample_value(name, labels) == 0

@@ -9,6 +9,8 @@ import httpx
 import pytest
 
 from tests.checkpoints import sample_images
+from tests.deploy.exports import LAG, scraped
+from tests.deploy.expressions import missing
 from tests.system.processes import command
 from tests.waiting import eventually
 
@@ -35,6 +37,8 @@ async def test_up_scores_every_sample_answers_and_finds_its_data_again(checkpoin
             answer = await client.post("/predict/", files={"file": ("cat.png", photos["cat.png"])})
             label = next(line.split("\t")[1] for line in up.stdout if line.startswith("cat.png\t"))
             assert answer.json()["label"] == label
+            # What rules, dashboards and runbook ask for; the lag is exported by the role monitor.
+            assert missing(scraped((await client.get("/metrics")).text) | LAG) == []
         parts = children(up.process.pid)
         assert len(parts) == 2
         up.send(signal.SIGINT)
