@@ -5,7 +5,6 @@ import shlex
 from collections.abc import Iterator
 
 import psycopg
-import pytest
 import typer
 from typer.core import TyperGroup
 
@@ -65,7 +64,9 @@ def test_every_command_and_option_exists() -> None:
         assert {word for word in words if word.startswith("--")} <= options, words
 
 
-@pytest.mark.parametrize("statement", [one for block in blocks("sql") for one in block.split(";") if one.strip()])
-def test_every_statement_is_answered(migrated_url: str, statement: str) -> None:
+def test_every_statement_is_answered(migrated_url: str) -> None:
+    statements = [one for block in blocks("sql") for one in block.split(";") if one.strip()]
+    assert len(statements) > 5
     with psycopg.connect(migrated_url) as connection:
-        assert connection.execute(statement.encode()).description
+        for statement in statements:
+            assert connection.execute(statement.encode()).description, statement
