@@ -19,6 +19,7 @@ _SLOW: Final = {
     "source": "the image sources are slow",
     "kafka": "fetching from Kafka is slow",
 }
+_SLOWER: Final = "consumers are slower than producers"
 
 
 def why(finding: Finding, group: Group) -> str:
@@ -108,12 +109,14 @@ def poison(told: Told | None) -> str | None:
 
 def slow(told: Told | None, finding: Finding, group: Group) -> str:
     """Fewer are consumed than arrive: the group's rates, or the partition's where only it falls behind."""
-    subject = _SLOW.get(told.bound or "", "consumers are slower than producers") if told else "it is consumed slowly"
+    subject = _SLOW.get(told.bound or "", _SLOWER) if told is not None else _SLOWER
     rates = group.rates
     if rates is None or rates.consumed >= rates.produced:
         rates = finding.rates or rates
     if rates is None:
         return subject
+    if rates.consumed >= rates.produced:
+        return f"the backlog stays: {rate(rates.consumed)} are consumed, {rate(rates.produced)} arrive"
     return f"{subject}: {rate(rates.consumed)} are consumed while {rate(rates.produced)} arrive"
 
 
