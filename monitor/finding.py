@@ -17,6 +17,9 @@ class Finding:
     status: Status
     since: float | None
     rates: Rates | None
+    """None as long as it was watched only for a moment."""
+    arrived: int
+    """Records that were published to it while it was watched, a minute at most."""
     trimmed: tuple[float, int] | None
     """When records were last seen to be deleted before they were consumed, and how many."""
 

@@ -129,7 +129,6 @@ class Observer:
         sample, window = known.sample, known.window
         assert sample is not None
         joining = group.members is None or group.state in JOINING
-        rates = known.flow.lately()
         evidence = Evidence(
             now=group.now,
             silence_s=self._silence_s,
@@ -149,22 +148,22 @@ class Observer:
         if status != known.status:
             first, known.status = known.status is None, status
             known.since = _first_since(evidence, status) if first else group.now
-        return Finding(sample, evidence, status, known.since, rates, window.trimmed)
+        arrived = known.flow.points[-1].produced - known.flow.points[0].produced
+        return Finding(sample, evidence, status, known.since, _lately(known.flow), arrived, window.trimmed)
 
     def _rates(self, sample: GroupSample) -> Rates | None:
         """What was seen to grow; as long as that was only for a moment, the consumers' own rates."""
-        seen = self._flow.lately()
-        if seen is not None and _watched_s(self._flow) >= _SHORT_S:
-            return seen
-        rates: dict[str, float] = {}
+        if (rates := _lately(self._flow)) is not None:
+            return rates
+        if (seen := self._flow.lately()) is None:
+            return None
+        told_by: dict[str, float] = {}
         for known in self._partitions.values():
             told, last, owner = known.window.told, known.window.last_commit, known.sample and known.sample.owner
             fresh = last is not None and sample.at - last <= self._silence_s
             if told is not None and told.rate is not None and fresh and owner:
-                rates[owner] = told.rate
-        if seen is None:
-            return None
-        return Rates(sum(rates.values()), seen.produced) if rates else seen
+                told_by[owner] = told.rate
+        return Rates(sum(told_by.values()), seen.produced) if told_by else seen
 
     def _eta(self, group: Group, findings: list[Finding]) -> Eta | None:
         lag = sum(found.evidence.lag for found in findings)
@@ -214,13 +213,18 @@ def _due(sample: PartitionSample) -> int:
     return max(sample.beginning, sample.committed or 0)
 
 
+def _lately(flow: Flow) -> Rates | None:
+    """None as long as it was watched only for a moment."""
+    return flow.lately() if _watched_s(flow) >= _SHORT_S else None
+
+
 def _watched_s(flow: Flow) -> float:
     return flow.points[-1].at - flow.points[0].at if flow.points else 0.0
 
 
 def _keeps_up(flow: Flow, group: Rates | None) -> bool | None:
-    rates = flow.lately() if _watched_s(flow) >= _SHORT_S else group
-    return rates.consumed >= rates.produced if rates is not None else None
+    rates = _lately(flow) or group
+    return 0 < rates.consumed >= rates.produced if rates is not None else None
 
 
 def _first_since(evidence: Evidence, status: Status) -> float | None:

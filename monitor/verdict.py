@@ -47,11 +47,11 @@ def verdict(findings: Sequence[Finding], group: Group, eta: Eta | None) -> str:
 def hot(findings: Sequence[Finding]) -> tuple[Finding, float, float] | None:
     """The partition that most of the lag is in and most records go to, with its share of both."""
     lag = sum(found.evidence.lag for found in findings)
-    produced = sum(found.rates.produced for found in findings if found.rates is not None)
-    if len(findings) < 2 or not lag or not produced:
+    arrived = sum(found.arrived for found in findings)
+    if len(findings) < 2 or not lag or not arrived:
         return None
     most = max(findings, key=lambda found: found.evidence.lag)
-    share = most.rates.produced / produced if most.rates is not None else 0.0
+    share = most.arrived / arrived
     fair = min(0.9, _TIMES_FAIR / len(findings))
     behind = most.evidence.lag / lag
     return (most, behind, share) if behind >= _HOT_LAG and share >= max(_HOT_SHARE, fair) else None
@@ -92,6 +92,8 @@ def _reason(findings: Sequence[Finding], group: Group) -> str:
 def _end(first: Finding, eta: Eta | None) -> str:
     if first.status in ("STALL", "STOP"):
         return "; no end while that lasts"
+    if eta is None and first.status == "OK":
+        return ""
     if eta is None:
         return "; at these rates it does not catch up"
     if eta.high is None:
