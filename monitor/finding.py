@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from broker.samples import PartitionSample
 from monitor.evaluate import Evidence
 from monitor.rates import Rates
+from monitor.window import Trimmed
 from schemas.lag import Status
 
 
@@ -20,8 +21,8 @@ class Finding:
     """None as long as it was watched only for a moment."""
     arrived: int
     """Records that were published to it while it was watched, a minute at most."""
-    trimmed: tuple[float, int] | None
-    """When records were last seen to be deleted before they were consumed, and how many."""
+    trimmed: Trimmed | None
+    """When records were last seen to be deleted before they were consumed."""
 
     @property
     def name(self) -> str:
@@ -37,3 +38,5 @@ class Group:
     members: int | None
     rates: Rates | None
     """None: nobody knows yet."""
+    joins: int
+    """Most rebalances that a member saw in five minutes."""

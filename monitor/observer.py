@@ -16,6 +16,8 @@ from schemas.lag import LagReport, PartitionLag, Status
 
 _SHORT_S: Final = 10.0
 """What was watched for less than this says less than the consumers' own rates."""
+_LOOP_S: Final = 60.0
+"""For how long it counts what a member told of rebalances."""
 _POINTS: Final = 13
 
 
@@ -28,6 +30,8 @@ class _Partition:
         self.sample: PartitionSample | None = None
         self.status: Status | None = None
         self.since: float | None = None
+        self.owner: str | None = None
+        """The last one: while the group joins, nobody is told to have it."""
         self.taken: float | None = None
         self.record: tuple[int, float] | None = None
         """An offset, and the timestamp of the record there."""
@@ -55,9 +59,8 @@ class Observer:
             consumed, produced = consumed + went, produced + came
             known.flow.add(sample.at, consumed=went, produced=came, lag=lag_of(found))
             known.window.add(found, sample.at)
-            before = known.sample.owner if known.sample is not None else None
-            if found.owner != before:
-                known.taken = None if first or found.owner is None else sample.at
+            if found.owner is not None and found.owner != known.owner:
+                known.owner, known.taken = found.owner, None if first else sample.at
             known.sample = found
         self._partitions, self._sample = kept, sample
         self._flow.add(sample.at, consumed=consumed, produced=produced, lag=sum(map(lag_of, sample.partitions)))
@@ -71,7 +74,7 @@ class Observer:
             if (known := self._partitions[place]).sample is not None:
                 known.record = (_due(known.sample), timestamp)
         members = None if sample.members is None else len(sample.members)
-        group = Group(sample.at, sample.state, members, self._rates(sample))
+        group = Group(sample.at, sample.state, members, self._rates(sample), self._joins(sample.at))
         findings = worst([self._find(known, group) for known in self._partitions.values()])
         status = status_of(findings)
         if status != self._status:
@@ -164,6 +167,11 @@ class Observer:
             if told is not None and told.rate is not None and fresh and owner:
                 told_by[owner] = told.rate
         return Rates(sum(told_by.values()), seen.produced) if told_by else seen
+
+    def _joins(self, now: float) -> int:
+        """What the member tells that saw most of them: who has just come has seen none."""
+        windows = (known.window for known in self._partitions.values())
+        return max((w.told.joins or 0 for w in windows if w.told is not None and now - w.told.at <= _LOOP_S), default=0)
 
     def _eta(self, group: Group, findings: list[Finding]) -> Eta | None:
         lag = sum(found.evidence.lag for found in findings)

@@ -6,13 +6,14 @@ from typing import Final
 
 from monitor.eta import Eta
 from monitor.finding import Finding, Group
-from monitor.why import why
-from monitor.words import count, rate, span
+from monitor.why import asides, why
+from monitor.words import clock, count, rate, span
 from schemas.lag import SEVERITIES, Status
 
 _HOT_LAG: Final = 0.6
 _HOT_SHARE: Final = 0.5
 _TIMES_FAIR: Final = 1.5
+_ASIDES: Final = 2
 
 
 def worst(findings: Sequence[Finding]) -> list[Finding]:
@@ -41,7 +42,9 @@ def verdict(findings: Sequence[Finding], group: Group, eta: Eta | None) -> str:
         return _well(findings, group, lag)
     ages = [age for found in findings if (age := found.evidence.time_lag_s) is not None]
     oldest = f" (the oldest waits for {span(max(ages))})" if ages else ""
-    return f"{count(lag, 'record')} behind{oldest}{_where(findings)}: {_reason(findings, group)}{_end(first, eta)}"
+    reason = _with_asides(_reason(findings, group), findings, group)
+    since = f" (since {clock(first.since, group.now)})" if first.status == "WARN" and first.since else ""
+    return f"{count(lag, 'record')} behind{oldest}{_where(findings)}{since}: {reason}{_end(first, eta)}"
 
 
 def hot(findings: Sequence[Finding]) -> tuple[Finding, float, float] | None:
@@ -62,10 +65,13 @@ def _well(findings: Sequence[Finding], group: Group, lag: int) -> str:
     waits = f"{count(lag, 'record')} wait, the oldest for {span(max(ages))}" if lag else "nothing waits"
     flow = f", {rate(group.rates.consumed)} are consumed" if group.rates is not None and group.rates.consumed else ""
     text = f"keeps up: {waits} in {count(len(findings), 'partition')}{flow}"
-    reasons = Counter(aside for found in findings for aside in why(found, group).split("; ")[1:])
-    if reasons:
-        text += f"; {reasons.most_common(1)[0][0]}"
-    return text
+    return _with_asides(text, findings, group)
+
+
+def _with_asides(text: str, findings: Sequence[Finding], group: Group) -> str:
+    """What other partitions have to say, the commonest of it."""
+    said = Counter(aside for found in findings for aside in asides(found, group))
+    return "; ".join([text, *[aside for aside, _ in said.most_common(_ASIDES) if aside not in text]])
 
 
 def _where(findings: Sequence[Finding]) -> str:
