@@ -17,6 +17,7 @@ from settings import (
     KafkaSettings,
     LifeSettings,
     LogSettings,
+    MonitorSettings,
     Settings,
     SourceSettings,
     StoreSettings,
@@ -30,6 +31,7 @@ _ROOMS: Final = (
     SourceSettings,
     ConsumerSettings,
     ApiSettings,
+    MonitorSettings,
     LifeSettings,
     LogSettings,
 )

@@ -67,13 +67,13 @@ def evaluate(evidence: Evidence) -> Status:
     if _says_that_it_is_stuck(evidence):
         return "STALL"
     # Burrow would call it OK for as long as one commit in the window had no lag. Who stands still below a moving end
-    # for longer than a commit may take is never OK.
+    # for longer than a commit may take is never OK, nor is who is late and falls back from commit to commit.
     stands = evidence.still_s > evidence.silence_s
-    if not stands and any(commit.lag <= 0 for commit in evidence.commits):
+    if not stands and not _grows(evidence) and any(commit.lag <= 0 for commit in evidence.commits):
         return "OK"
     if stands and _nothing_moves(evidence):
         return "STALL"
-    return "WARN" if stands or _falls_behind(evidence) else "OK"
+    return "WARN" if stands or _grows(evidence) or _falls_behind(evidence) else "OK"
 
 
 def gone(evidence: Evidence) -> bool:
@@ -118,6 +118,11 @@ def _nothing_moves(evidence: Evidence) -> bool:
         return evidence.last_commit is None or evidence.now - evidence.last_commit > _span_s(commits)
     # A slow engine works long on one batch, and its rate tells it: until a whole window went by without a move.
     return not told.rate or (len(commits) == WINDOW and len({commit.offset for commit in commits}) == 1)
+
+
+def _grows(evidence: Evidence) -> bool:
+    lags = [commit.lag for commit in evidence.commits][-_YOUNG:]
+    return evidence.late and len(lags) == _YOUNG and all(before < after for before, after in pairwise(lags))
 
 
 def _falls_behind(evidence: Evidence) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from broker.samples import PartitionSample
 from monitor.evaluate import Evidence
 from monitor.rates import Rates
+from monitor.window import Trimmed
 from schemas.lag import Status
 
 
@@ -17,8 +18,11 @@ class Finding:
     status: Status
     since: float | None
     rates: Rates | None
-    trimmed: tuple[float, int] | None
-    """When records were last seen to be deleted before they were consumed, and how many."""
+    """None as long as it was watched only for a moment."""
+    arrived: int
+    """Records that were published to it while it was watched, a minute at most."""
+    trimmed: Trimmed | None
+    """When records were last seen to be deleted before they were consumed."""
 
     @property
     def name(self) -> str:
@@ -34,3 +38,5 @@ class Group:
     members: int | None
     rates: Rates | None
     """None: nobody knows yet."""
+    joins: int
+    """Most rebalances that a member saw in five minutes."""

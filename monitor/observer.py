@@ -16,6 +16,8 @@ from schemas.lag import LagReport, PartitionLag, Status
 
 _SHORT_S: Final = 10.0
 """What was watched for less than this says less than the consumers' own rates."""
+_LOOP_S: Final = 60.0
+"""For how long it counts what a member told of rebalances."""
 _POINTS: Final = 13
 
 
@@ -28,6 +30,8 @@ class _Partition:
         self.sample: PartitionSample | None = None
         self.status: Status | None = None
         self.since: float | None = None
+        self.owner: str | None = None
+        """The last one: while the group joins, nobody is told to have it."""
         self.taken: float | None = None
         self.record: tuple[int, float] | None = None
         """An offset, and the timestamp of the record there."""
@@ -55,9 +59,8 @@ class Observer:
             consumed, produced = consumed + went, produced + came
             known.flow.add(sample.at, consumed=went, produced=came, lag=lag_of(found))
             known.window.add(found, sample.at)
-            before = known.sample.owner if known.sample is not None else None
-            if found.owner != before:
-                known.taken = None if first or found.owner is None else sample.at
+            if found.owner is not None and found.owner != known.owner:
+                known.owner, known.taken = found.owner, None if first else sample.at
             known.sample = found
         self._partitions, self._sample = kept, sample
         self._flow.add(sample.at, consumed=consumed, produced=produced, lag=sum(map(lag_of, sample.partitions)))
@@ -71,7 +74,7 @@ class Observer:
             if (known := self._partitions[place]).sample is not None:
                 known.record = (_due(known.sample), timestamp)
         members = None if sample.members is None else len(sample.members)
-        group = Group(sample.at, sample.state, members, self._rates(sample))
+        group = Group(sample.at, sample.state, members, self._rates(sample), self._joins(sample.at))
         findings = worst([self._find(known, group) for known in self._partitions.values()])
         status = status_of(findings)
         if status != self._status:
@@ -129,7 +132,6 @@ class Observer:
         sample, window = known.sample, known.window
         assert sample is not None
         joining = group.members is None or group.state in JOINING
-        rates = known.flow.lately()
         evidence = Evidence(
             now=group.now,
             silence_s=self._silence_s,
@@ -149,22 +151,27 @@ class Observer:
         if status != known.status:
             first, known.status = known.status is None, status
             known.since = _first_since(evidence, status) if first else group.now
-        return Finding(sample, evidence, status, known.since, rates, window.trimmed)
+        arrived = known.flow.points[-1].produced - known.flow.points[0].produced
+        return Finding(sample, evidence, status, known.since, _lately(known.flow), arrived, window.trimmed)
 
     def _rates(self, sample: GroupSample) -> Rates | None:
         """What was seen to grow; as long as that was only for a moment, the consumers' own rates."""
-        seen = self._flow.lately()
-        if seen is not None and _watched_s(self._flow) >= _SHORT_S:
-            return seen
-        rates: dict[str, float] = {}
+        if (rates := _lately(self._flow)) is not None:
+            return rates
+        if (seen := self._flow.lately()) is None:
+            return None
+        told_by: dict[str, float] = {}
         for known in self._partitions.values():
             told, last, owner = known.window.told, known.window.last_commit, known.sample and known.sample.owner
             fresh = last is not None and sample.at - last <= self._silence_s
             if told is not None and told.rate is not None and fresh and owner:
-                rates[owner] = told.rate
-        if seen is None:
-            return None
-        return Rates(sum(rates.values()), seen.produced) if rates else seen
+                told_by[owner] = told.rate
+        return Rates(sum(told_by.values()), seen.produced) if told_by else seen
+
+    def _joins(self, now: float) -> int:
+        """What the member tells that saw most of them: who has just come has seen none."""
+        windows = (known.window for known in self._partitions.values())
+        return max((w.told.joins or 0 for w in windows if w.told is not None and now - w.told.at <= _LOOP_S), default=0)
 
     def _eta(self, group: Group, findings: list[Finding]) -> Eta | None:
         lag = sum(found.evidence.lag for found in findings)
@@ -214,13 +221,18 @@ def _due(sample: PartitionSample) -> int:
     return max(sample.beginning, sample.committed or 0)
 
 
+def _lately(flow: Flow) -> Rates | None:
+    """None as long as it was watched only for a moment."""
+    return flow.lately() if _watched_s(flow) >= _SHORT_S else None
+
+
 def _watched_s(flow: Flow) -> float:
     return flow.points[-1].at - flow.points[0].at if flow.points else 0.0
 
 
 def _keeps_up(flow: Flow, group: Rates | None) -> bool | None:
-    rates = flow.lately() if _watched_s(flow) >= _SHORT_S else group
-    return rates.consumed >= rates.produced if rates is not None else None
+    rates = _lately(flow) or group
+    return 0 < rates.consumed >= rates.produced if rates is not None else None
 
 
 def _first_since(evidence: Evidence, status: Status) -> float | None:

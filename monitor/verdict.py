@@ -6,13 +6,14 @@ from typing import Final
 
 from monitor.eta import Eta
 from monitor.finding import Finding, Group
-from monitor.why import why
-from monitor.words import count, rate, span
+from monitor.why import asides, why
+from monitor.words import clock, count, rate, span
 from schemas.lag import SEVERITIES, Status
 
 _HOT_LAG: Final = 0.6
 _HOT_SHARE: Final = 0.5
 _TIMES_FAIR: Final = 1.5
+_ASIDES: Final = 2
 
 
 def worst(findings: Sequence[Finding]) -> list[Finding]:
@@ -41,17 +42,19 @@ def verdict(findings: Sequence[Finding], group: Group, eta: Eta | None) -> str:
         return _well(findings, group, lag)
     ages = [age for found in findings if (age := found.evidence.time_lag_s) is not None]
     oldest = f" (the oldest waits for {span(max(ages))})" if ages else ""
-    return f"{count(lag, 'record')} behind{oldest}{_where(findings)}: {_reason(findings, group)}{_end(first, eta)}"
+    reason = _with_asides(_reason(findings, group), findings, group)
+    since = f" (since {clock(first.since, group.now)})" if first.status == "WARN" and first.since else ""
+    return f"{count(lag, 'record')} behind{oldest}{_where(findings)}{since}: {reason}{_end(first, eta)}"
 
 
 def hot(findings: Sequence[Finding]) -> tuple[Finding, float, float] | None:
     """The partition that most of the lag is in and most records go to, with its share of both."""
     lag = sum(found.evidence.lag for found in findings)
-    produced = sum(found.rates.produced for found in findings if found.rates is not None)
-    if len(findings) < 2 or not lag or not produced:
+    arrived = sum(found.arrived for found in findings)
+    if len(findings) < 2 or not lag or not arrived:
         return None
     most = max(findings, key=lambda found: found.evidence.lag)
-    share = most.rates.produced / produced if most.rates is not None else 0.0
+    share = most.arrived / arrived
     fair = min(0.9, _TIMES_FAIR / len(findings))
     behind = most.evidence.lag / lag
     return (most, behind, share) if behind >= _HOT_LAG and share >= max(_HOT_SHARE, fair) else None
@@ -62,10 +65,13 @@ def _well(findings: Sequence[Finding], group: Group, lag: int) -> str:
     waits = f"{count(lag, 'record')} wait, the oldest for {span(max(ages))}" if lag else "nothing waits"
     flow = f", {rate(group.rates.consumed)} are consumed" if group.rates is not None and group.rates.consumed else ""
     text = f"keeps up: {waits} in {count(len(findings), 'partition')}{flow}"
-    reasons = Counter(aside for found in findings for aside in why(found, group).split("; ")[1:])
-    if reasons:
-        text += f"; {reasons.most_common(1)[0][0]}"
-    return text
+    return _with_asides(text, findings, group)
+
+
+def _with_asides(text: str, findings: Sequence[Finding], group: Group) -> str:
+    """What other partitions have to say, the commonest of it."""
+    said = Counter(aside for found in findings for aside in asides(found, group))
+    return "; ".join([text, *[aside for aside, _ in said.most_common(_ASIDES) if aside not in text]])
 
 
 def _where(findings: Sequence[Finding]) -> str:
@@ -92,6 +98,8 @@ def _reason(findings: Sequence[Finding], group: Group) -> str:
 def _end(first: Finding, eta: Eta | None) -> str:
     if first.status in ("STALL", "STOP"):
         return "; no end while that lasts"
+    if eta is None and first.status == "OK":
+        return ""
     if eta is None:
         return "; at these rates it does not catch up"
     if eta.high is None:

@@ -19,12 +19,13 @@ _SLOW: Final = {
     "source": "the image sources are slow",
     "kafka": "fetching from Kafka is slow",
 }
+_SLOWER: Final = "consumers are slower than producers"
 
 
 def why(finding: Finding, group: Group) -> str:
     """One sentence without a full stop."""
     main = {"STOP": _stopped, "REWIND": _went_back, "STALL": _stands}.get(finding.status, _runs)(finding, group)
-    return "; ".join([main, *_asides(finding, group, main)])
+    return "; ".join([main, *(aside for aside in asides(finding, group) if aside != main)])
 
 
 def _stopped(finding: Finding, group: Group) -> str:
@@ -36,6 +37,8 @@ def _stopped(finding: Finding, group: Group) -> str:
         return f"no consumer is running since an operator moved the offset ({_detail(told)})"
     if told is not None and told.state == "waiting" and not told.open:
         return f"the consumer has ended{since}: {_detail(told)}"
+    if group.members and (looping := loop(group)) is not None:
+        return looping
     if group.members:
         return f"the member that had it is gone{since}, and no other has taken it"
     ended = "" if told is None else ", the last one was stopped" if not told.open else ", the last one left no farewell"
@@ -55,6 +58,8 @@ def _stands(finding: Finding, group: Group) -> str:
     told = evidence.told
     began = evidence.behind_since if told is None or told.since is None else told.since
     since = f" since {clock(began, group.now)}" if began is not None else ""
+    if (told is None or not told.stuck) and (looping := loop(group)) is not None:
+        return looping
     if told is None or not told.stuck:
         at = finding.sample.committed
         where = "it has never committed" if at is None else f"it stands at {at}"
@@ -87,15 +92,14 @@ def _runs(finding: Finding, group: Group) -> str:
         return "catching up"
     if group.state in JOINING:
         return "the group is rebalancing: nobody consumes meanwhile"
-    return loop(finding) or poison(finding.evidence.told) or slow(evidence.told, finding, group)
+    return loop(group) or poison(finding.evidence.told) or slow(evidence.told, finding, group)
 
 
-def loop(finding: Finding) -> str | None:
+def loop(group: Group) -> str | None:
     """Members come and go again and again."""
-    told = finding.evidence.told
-    if told is None or told.joins is None or told.joins < _LOOP_JOINS:
+    if group.joins < _LOOP_JOINS:
         return None
-    return f"rebalance loop: {count(told.joins, 'rebalance')} within five minutes"
+    return f"rebalance loop: {count(group.joins, 'rebalance')} within five minutes"
 
 
 def poison(told: Told | None) -> str | None:
@@ -108,24 +112,26 @@ def poison(told: Told | None) -> str | None:
 
 def slow(told: Told | None, finding: Finding, group: Group) -> str:
     """Fewer are consumed than arrive: the group's rates, or the partition's where only it falls behind."""
-    subject = _SLOW.get(told.bound or "", "consumers are slower than producers") if told else "it is consumed slowly"
+    subject = _SLOW.get(told.bound or "", _SLOWER) if told is not None else _SLOWER
     rates = group.rates
     if rates is None or rates.consumed >= rates.produced:
         rates = finding.rates or rates
     if rates is None:
         return subject
+    if rates.consumed >= rates.produced:
+        return f"the backlog stays: {rate(rates.consumed)} are consumed, {rate(rates.produced)} arrive"
     return f"{subject}: {rate(rates.consumed)} are consumed while {rate(rates.produced)} arrive"
 
 
-def _asides(finding: Finding, group: Group, main: str) -> list[str]:
+def asides(finding: Finding, group: Group) -> list[str]:
     """What must not stay unsaid, whatever the status."""
     told, said = finding.evidence.told, []
-    if finding.trimmed is not None and group.now - finding.trimmed[0] <= _TOLD_S:
-        seen, lost = finding.trimmed
-        gone = f"{count(lost, 'record')} gone before they were scored"
-        said.append(f"topic trimmed: {gone} (seen {clock(seen, group.now)})")
+    if finding.trimmed is not None and group.now - finding.trimmed.at <= _TOLD_S:
+        most = "" if finding.trimmed.exact else "up to "
+        gone = f"{most}{count(finding.trimmed.lost, 'record')} gone before they were scored"
+        said.append(f"topic trimmed: {gone} (seen {clock(finding.trimmed.at, group.now)})")
     if finding.status in ("OK", "WARN"):
-        said += [more for more in (loop(finding), poison(told)) if more is not None and more != main]
+        said += [more for more in (loop(group), poison(told)) if more is not None]
         if told is not None and told.stuck and finding.evidence.fresh:
             said.append(f"the consumer waits: {told.why}")
         if finding.evidence.lag <= 0 and group.members == 0:

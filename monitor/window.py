@@ -23,6 +23,15 @@ class Commit:
     lag: int
 
 
+@dataclass(frozen=True, slots=True)
+class Trimmed:
+    """Records that were deleted before they were consumed."""
+
+    at: float
+    lost: int
+    exact: bool
+
+
 class Window:
     """What was seen of one partition, a sample after the other."""
 
@@ -38,8 +47,8 @@ class Window:
         """When the committed offset was last seen to change."""
         self.behind_since: float | None = None
         """Since when records wait behind the committed offset as it stands; None while none does."""
-        self.trimmed: tuple[float, int] | None = None
-        """When the log was last seen to begin behind the committed offset, and how many records were gone."""
+        self.trimmed: Trimmed | None = None
+        """What was last seen to be lost."""
 
     @property
     def commits(self) -> Sequence[Commit]:
@@ -63,9 +72,20 @@ class Window:
             self.behind_since = None
         elif self.behind_since is None:
             self.behind_since = now
-        if sample.committed is not None and sample.committed < sample.beginning:
-            self.trimmed = (now, sample.beginning - sample.committed)
+        self._look_for_loss(sample, before, now)
         self._sampled = now
+
+    def _look_for_loss(self, sample: PartitionSample, before: PartitionSample | None, now: float) -> None:
+        if sample.committed is None:
+            return
+        if sample.committed < sample.beginning:
+            self.trimmed = Trimmed(now, sample.beginning - sample.committed, exact=True)
+        elif before is not None and before.committed is not None and self.told is not None:
+            # It has gone on already, over more records than it can have consumed since the sample before.
+            gap = sample.beginning - before.committed
+            able = 2 * (self.told.rate or 0.0) * (now - self._sampled)
+            if gap > able:
+                self.trimmed = Trimmed(now, gap, exact=False)
 
     def _commit(self, sample: PartitionSample, offset: int, before: PartitionSample | None, now: float) -> None:
         self.told = Told.read(sample.metadata)

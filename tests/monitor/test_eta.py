@@ -62,6 +62,12 @@ def test_the_time_before_the_greatest_lag_does_not_count() -> None:
     assert left.s == pytest.approx(50)
 
 
+def test_what_is_near_is_guessed_from_what_was_just_now() -> None:
+    left = eta(flow_of(*range(100_000, 90_000, -50), *range(90_000, 29_000, -5000)).points)
+    assert left is not None
+    assert left.s == pytest.approx(30, rel=0.05)
+
+
 def test_a_net_rate_that_may_be_none_has_no_upper_bound() -> None:
     left = eta(flow_of(1000, 1000, 700, 1000, 1000, 600, 900, 950, 700, 950).points)
     assert left is not None

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.monitor.histories import EVERY_S, NOW, SILENCE_S, History, partition, said
+from tests.monitor.histories import EVERY_S, NOW, SILENCE_S, History, partition, said, without_owner
 
 
 def status(history: History) -> str:
@@ -39,6 +39,28 @@ def test_lag_that_never_decreases_warns() -> None:
         at = history.now + EVERY_S
         history.look(partition(committed, 5_000 + 500 * step, said(at - 1, oldest=at - 60)))
     assert status(history) == "WARN"
+
+
+def test_who_is_late_and_falls_back_from_commit_to_commit_is_not_called_fine_for_having_been_fine_before() -> None:
+    history = History()
+    committed = history.healthy()
+    end = committed
+    for _ in range(5):
+        committed, end = committed + 100, end + 500
+        at = history.now + EVERY_S
+        history.look(partition(committed, end, said(at - 1, oldest=at - 20)))
+    assert status(history) == "WARN"
+
+
+def test_a_member_that_keeps_its_partition_over_a_rebalance_has_not_just_taken_it() -> None:
+    history = History()
+    committed = history.healthy()
+    for step in range(1, 5):
+        at = history.now + EVERY_S
+        sample = partition(committed, committed + step, said(at - 1, rate=0.0, oldest=NOW))
+        joining = step == 2
+        history.look(without_owner(sample) if joining else sample, state="PreparingRebalance" if joining else "Stable")
+    assert status(history) == "STALL"
 
 
 def test_growing_lag_that_is_a_moment_old_does_not_warn() -> None:

@@ -109,6 +109,14 @@ def test_a_rebalance_loop() -> None:
     assert ": rebalance loop: 9 rebalances within five minutes;" in starved(joins=9).reason
 
 
+def test_a_rebalance_loop_is_the_reason_also_where_nobody_has_the_partition() -> None:
+    history = History()
+    there = partition(5, 5, said(NOW + 4, "idle", joins=9), number=1)
+    report = history.look(partition(7, 90, said(NOW - 60), owner=None), there)
+    assert report.status == "STOP"
+    assert "in image-events/0: rebalance loop: 9 rebalances within five minutes;" in report.reason
+
+
 def test_a_poison_run() -> None:
     words = "poison run: 62% of the records of the last minute became dead letters, most of them InvalidImage"
     assert words in starved(dead=0.62, top_reason="InvalidImage").reason
@@ -141,6 +149,20 @@ def test_a_trimmed_topic_is_told_also_after_the_consumer_has_skipped_what_is_gon
     report = history.look(partition(900, 900, said(history.now + 4, "idle"), beginning=400))
     assert report.status == "OK"
     assert "topic trimmed: 300 records gone before they were scored" in report.reason
+
+
+def test_a_trim_that_the_consumer_has_passed_between_two_samples_is_told() -> None:
+    history = History()
+    history.look(partition(100, 900, said(NOW + 4, rate=10.0)))
+    report = history.look(partition(900, 900, said(NOW + 9, "idle", rate=10.0), beginning=700))
+    assert "topic trimmed: up to 600 records gone before they were scored" in report.reason
+
+
+def test_retention_behind_a_consumer_that_is_fast_is_no_loss() -> None:
+    history = History()
+    history.look(partition(100, 900, said(NOW + 4, rate=300.0)))
+    report = history.look(partition(900, 900, said(NOW + 9, "idle", rate=300.0), beginning=700))
+    assert "trimmed" not in report.reason
 
 
 def test_a_consumer_that_began_a_moment_ago_is_catching_up() -> None:
