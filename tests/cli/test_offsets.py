@@ -16,6 +16,7 @@ from broker.offsets import member_hosts, open_offsets
 from broker.topics import create_topics
 from cli import moving
 from cli.moving import Target, reset, skip
+from consumer.crashes import Crashes
 from errors import CommandFailed, UsageError
 from settings import Settings
 from store.dead_letters import Place
@@ -99,6 +100,7 @@ async def test_a_group_that_is_set_back_begins_there_and_no_row_is_doubled(
     for _, metadata in (await committed_offsets(servers(settings), settings.kafka_group_id)).values():
         told = json.loads(metadata)
         assert (told["state"], told["open"]) == ("moved", False)
+        assert not Crashes.read(1, metadata, 4).cautious
         assert told["why"] == f"operator: offsets reset by {getpass.getuser()}"
         assert datetime.fromisoformat(told["at"]) < datetime.now(UTC)
     steps = [{"partition": partition, "from": 4, "to": 1} for partition in range(PARTITIONS)]
