@@ -5,14 +5,17 @@
 
 import logging
 import sys
+import time
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextvars import ContextVar
 from typing import Literal
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.samples import Exemplar
 
 from settings import LogSettings
 
@@ -20,6 +23,8 @@ FAST_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10
 SLOW_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14400, 86400)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 PROBABILITIES = tuple(step / 20 for step in range(1, 21))
+TRACED: ContextVar[str | None] = ContextVar("TRACED", default=None)
+"""Id of the trace that somebody keeps and that the work at hand belongs to: for exemplars."""
 
 
 def logger(name: str) -> structlog.stdlib.BoundLogger:
@@ -76,8 +81,11 @@ def configure_logging(settings: LogSettings) -> None:
 class BatchHistogram(Histogram):
     """A histogram that takes many observations at the cost of one."""
 
-    def observe_all(self, values: Sequence[float]) -> None:
-        """Like `observe` for each of them."""
+    def observe_all(self, values: Sequence[float], exemplars: Iterable[tuple[float, str]] = ()) -> None:
+        """Like `observe` for each of them. `exemplars` are those of the values, with trace ids, that are in a trace.
+
+        Of each bucket the last one is shown, to those who ask for OpenMetrics.
+        """
         if not values:
             return
         counts = [0] * len(self._upper_bounds)
@@ -87,6 +95,14 @@ class BatchHistogram(Histogram):
         for bucket, count in zip(self._buckets, counts, strict=True):
             if count:
                 bucket.inc(count)
+        for value, trace_id in exemplars:
+            shown = Exemplar(with_trace(trace_id), value, time.time())
+            self._buckets[bisect_left(self._upper_bounds, value)].set_exemplar(shown)
+
+
+def with_trace(trace_id: str | None) -> dict[str, str]:
+    """What points to a trace: the label of an exemplar, the field of a log line; empty where there is no trace."""
+    return {"trace_id": trace_id} if trace_id is not None else {}
 
 
 class Metrics:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
@@ -16,6 +16,9 @@ from api.front_door import FrontDoor
 from api.services import Check, Services, Vitals
 from schemas.problems import Problem
 from telemetry import Metrics
+
+if TYPE_CHECKING:
+    from tracing.spans import Tracing
 
 TITLE = "Streamscorer"
 DESCRIPTION = """Scores images: one at a time over HTTP, and as a stream over Kafka.
@@ -44,11 +47,12 @@ def create_app(services: Services) -> FastAPI:
         return services.core.trouble()
 
     checks = {"inference": inference, **services.checks}
+    layers = _layers(services.metrics, services.settings.cors_origins, services.tracing)
     app = FastAPIOffline(
         title=TITLE,
         version=str(about["version"]),
         description=DESCRIPTION,
-        middleware=_layers(services.metrics, services.settings.cors_origins),
+        middleware=layers,
         redirect_slashes=False,
         # The badge of Swagger UI would ask a validator on the internet.
         swagger_ui_parameters={"validatorUrl": None},
@@ -78,8 +82,8 @@ def create_health_app(
     return app
 
 
-def _layers(metrics: Metrics, origins: tuple[str, ...]) -> list[Middleware]:
-    layers = [Middleware(FrontDoor, metrics=metrics)]
+def _layers(metrics: Metrics, origins: tuple[str, ...], tracing: "Tracing | None" = None) -> list[Middleware]:
+    layers = [Middleware(FrontDoor, metrics=metrics, tracing=tracing)]
     if origins:
         layers.append(
             Middleware(

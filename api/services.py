@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # the rooms are heavy, their types are all that is needed her
     from inference.core import InferenceCore
     from sources.fetcher import SourceFetcher
     from store.store import Store
+    from tracing.spans import Tracing
 
 Check = Callable[[], Awaitable[str | None]]
 """Asks one dependency: None when it works, else the reason in words."""
@@ -31,6 +32,7 @@ class Services:
     fetcher: "SourceFetcher"
     metrics: Metrics
     checks: Mapping[str, Check]
+    tracing: "Tracing | None" = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,12 @@ from consumer.lanes import Lane
 from consumer.limit import DeadLetterLimit
 from consumer.membership import join, unless
 from consumer.poll import Member, Poller
+from consumer.traces import Traces
 from consumer.waits import Waits
 from consumer.watchdog import Watchdog
 from errors import SafetyLimit, ScorerError
 from settings import ConsumerSettings
-from telemetry import logger
+from telemetry import TRACED, logger, with_trace
 
 log = logger("consumer")
 _LAST_POLL_S = 2.0
@@ -54,6 +55,9 @@ class Worker:
         member = Member(settings, cluster, self._consumer, self._assignment, self.waits, parts.metrics)
         self._poller = Poller(member, self._budget)
         self._commits = Commits(self._consumer, self._assignment, self.waits, self._budget, parts.metrics)
+        self._traces = None if parts.tracing is None else Traces(parts.tracing, settings)
+        if self._traces is not None:
+            self._commits.taken = self._traces.committed
         limit_s = settings.stall_timeout_s
         self._watchdog = Watchdog(limit_s, self._consumer, self._assignment, self._commits, self._budget)
         self._holds = Holds(parts.fetcher, settings.source_deadline_s, self._budget, self.waits, self)
@@ -162,6 +166,8 @@ class Worker:
         while (batch := await self._polled.get()) is not None:
             await self._commits.note_suspects(batch)
             await self._hops.decode(batch)
+            if self._traces is not None:
+                self._traces.begin(batch)
             await self._hops.skip(batch)
             batch = await self._holds.sieve(batch)
             if batch.items:
@@ -170,11 +176,15 @@ class Worker:
         self._scoring.put_nowait(None)
 
     def start_scoring(self, batch: Batch) -> None:
+        if self._traces is not None:
+            self._traces.gather(batch)
         batch.scoring = self.spawn(self._score(batch), name="score")
         self._scoring.put_nowait(batch)
 
     async def _score(self, batch: Batch) -> None:
         await self._commits.note_suspects(batch)
+        if self._traces is not None:
+            TRACED.set(self._traces.trace_id(batch))
         await self._hops.score(batch)
 
     # 5, 6, 7
@@ -201,13 +211,17 @@ class Worker:
                 waited_s.append(max(0.0, now - at.timestamp_ms / 1000))
             elif item.outcome == "dead_lettered" and item.refusal is not None:
                 self._metrics.dead_letters.labels(reason=item.refusal.reason).inc()
-        self._metrics.end_to_end.observe_all(waited_s)
+        exemplars, trace_id = [], None
+        if self._traces is not None:
+            exemplars, trace_id = self._traces.decided(batch), self._traces.trace_id(batch)
+        self._metrics.end_to_end.observe_all(waited_s, exemplars)
         for outcome, count in outcomes.items():
             self._metrics.records.labels(outcome=outcome).inc(count)
         self._metrics.last_progress.set(now)
         self._watchdog.progress()
         self._budget.decided(len(batch.items), batch.size, scored=inferred)
-        log.info("batch", records=len(batch.items), **outcomes)
+        about = {"topic": self._settings.kafka_topic, "offsets": batch.places()} | with_trace(trace_id)
+        log.info("batch", records=len(batch.items), **outcomes, **about)
 
     def discard(self, item: Item) -> None:
         """Let go of a record that we will not decide: it is delivered again."""

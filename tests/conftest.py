@@ -44,7 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("SCORER_")]:
+    for name in [name for name in os.environ if name.startswith(("SCORER_", "OTEL_", "TRACEPARENT"))]:
         monkeypatch.delenv(name)
     # No test measures which engine is the fastest here, and answers are those of the reference.
     for name, value in PINNED.items():
