@@ -39,6 +39,8 @@ class Collector:
         self.status = 200
         self.asked = 0
         self.spans: list[Told] = []
+        self.text = ""
+        """All that it was sent, in protobuf's text form."""
 
     def one(self, name: str, *, parent: str | None = None) -> Told:
         """The only span of this name, of those below `parent` where that is given."""
@@ -48,10 +50,16 @@ class Collector:
 
     def below(self, parent: Told) -> dict[str, Told]:
         """The children of a span by their names."""
-        return {span.name: span for span in self.spans if (span.trace_id, span.parent) == parent.place}
+        return {span.name: span for span in self.below_id(*parent.place)}
+
+    def below_id(self, trace_id: str, parent: str) -> list[Told]:
+        """The children of a span that somebody else may have made."""
+        return [span for span in self.spans if (span.trace_id, span.parent) == (trace_id, parent)]
 
     def take(self, body: bytes) -> None:
-        for of_resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+        request = ExportTraceServiceRequest.FromString(body)
+        self.text += str(request)
+        for of_resource in request.resource_spans:
             resource = _plain(of_resource.resource.attributes)
             for scope in of_resource.scope_spans:
                 self.spans += [Told(span, resource) for span in scope.spans]
