@@ -9,7 +9,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
-from typing import Literal
+from typing import Literal, get_args
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -17,6 +17,7 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.samples import Exemplar
 
+from errors import Invalid, InvalidImage
 from settings import LogSettings
 
 FAST_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -60,16 +61,17 @@ def configure_logging(settings: LogSettings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level.upper())
-    for chatty in ("uvicorn.access", "httpx", "httpcore", "alembic.runtime.plugins", "alembic.runtime.migration"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    chatty = ("uvicorn.access", "httpx", "httpcore", "urllib3", "alembic.runtime.plugins", "alembic.runtime.migration")
+    for name in chatty:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    debugging = settings.log_level == "debug"
     # A broker or database that is away makes its client log each attempt; our readiness and pause lines say it once.
-    for noisy in ("aiokafka", "psycopg"):
-        logging.getLogger(noisy).setLevel(logging.ERROR if settings.log_level != "debug" else logging.DEBUG)
+    # Kafka's client is never let down to DEBUG: there it writes whole records, keys and headers included.
+    logging.getLogger("psycopg").setLevel(logging.DEBUG if debugging else logging.ERROR)
+    logging.getLogger("aiokafka").setLevel(logging.INFO if debugging else logging.ERROR)
     # These call each attempt an error, many a second.
     for noisiest in ("client", "consumer.fetcher", "consumer.group_coordinator", "producer.sender"):
-        logging.getLogger(f"aiokafka.{noisiest}").setLevel(
-            logging.CRITICAL if settings.log_level != "debug" else logging.DEBUG
-        )
+        logging.getLogger(f"aiokafka.{noisiest}").setLevel(logging.INFO if debugging else logging.CRITICAL)
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.stdlib.BoundLogger,
@@ -160,7 +162,15 @@ class Metrics:
             "http_route",
             "http_response_status_code",
         )
+        # From the start at 0: of a series that begins with its first event, that event is seen by no rate.
+        for outcome in get_args(Outcome):
+            self.records.labels(outcome)
+        for reason in sorted({kind.reason for kind in (*Invalid.__subclasses__(), *InvalidImage.__subclasses__())}):
+            self.dead_letters.labels(reason)
+        for reason in get_args(Pause):
+            self.paused.labels(reason)
 
 
 Outcome = Literal["scored", "duplicate", "redelivered", "dead_lettered", "tombstone"]
 Hop = Literal["poll", "decode", "skip", "score", "publish", "write", "commit"]
+Pause = Literal["store", "broker", "source", "dead_letters", "operator"]

@@ -80,11 +80,14 @@ class Batch:
         return Batch(items, polled_ns=self.polled_ns, hops=self.hops)
 
     def places(self) -> str:
-        """Where its records come from, as `partition:first-last`, of some partitions at most."""
+        """Where its records come from, `partition:first offset-last`, of some partitions at most."""
         ends: dict[int, tuple[int, int]] = {}
         for item in self.items:
             partition, offset = item.record.at.partition, item.record.at.offset
             ends[partition] = (ends.get(partition, (offset, offset))[0], offset)
-        shown = [f"{partition}:{first}-{last}" for partition, (first, last) in sorted(ends.items())]
+        shown = [
+            f"{partition}:{first}-{last}" if first < last else f"{partition}:{last}"
+            for partition, (first, last) in sorted(ends.items())
+        ]
         more = [f"and {len(shown) - _SHOWN} more"] if len(shown) > _SHOWN else []
         return " ".join(shown[:_SHOWN] + more)

@@ -5,6 +5,8 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
+from structlog.contextvars import bind_contextvars
+
 from broker.clients import MIB, build_consumer, stop_consumer
 from broker.topics import Cluster
 from consumer.assignment import Assignment
@@ -74,6 +76,8 @@ class Worker:
 
         Raises DependencyAway when Kafka does not let us in before START_TIMEOUT_S.
         """
+        # In each line of this task and those it starts.
+        bind_contextvars(topic=self._settings.kafka_topic, group=self._settings.kafka_group_id)
         try:
             if not await unless(self._stopping, self._start()):
                 return True  # nothing was in flight
@@ -220,8 +224,7 @@ class Worker:
         self._metrics.last_progress.set(now)
         self._watchdog.progress()
         self._budget.decided(len(batch.items), batch.size, scored=inferred)
-        about = {"topic": self._settings.kafka_topic, "offsets": batch.places()} | with_trace(trace_id)
-        log.info("batch", records=len(batch.items), **outcomes, **about)
+        log.info("batch", offsets=batch.places(), records=len(batch.items), **outcomes, **with_trace(trace_id))
 
     def discard(self, item: Item) -> None:
         """Let go of a record that we will not decide: it is delivered again."""

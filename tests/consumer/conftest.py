@@ -76,8 +76,15 @@ async def running(settings: Settings, tracing: Tracing | None = None) -> AsyncIt
     async with open_parts(settings, tracing) as parts:
         cluster = await inspect(settings, [settings.kafka_topic, settings.kafka_dlq_topic])
         worker = Worker(settings, parts, cluster)
-        async with asyncio.TaskGroup() as tasks:
-            work = tasks.create_task(worker.run())
+        async with working(worker):
             yield Running(settings, worker, parts)
-            worker.stop()
-        assert work.result() is True
+
+
+@asynccontextmanager
+async def working(worker: Worker) -> AsyncIterator[None]:
+    """Run it until the end of the block, then drain it; it must drain."""
+    async with asyncio.TaskGroup() as tasks:
+        work = tasks.create_task(worker.run())
+        yield
+        worker.stop()
+    assert work.result() is True

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from aiokafka import TopicPartition
+from prometheus_client.exposition import choose_encoder
+from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 import consumer.holds
@@ -17,6 +19,7 @@ from consumer.traces import Traces
 from schemas.envelope import decode_event
 from schemas.records import Coordinates, Record
 from settings import KafkaSettings, Settings
+from telemetry import Metrics
 from tests.checkpoints import SAMPLES, sample_images
 from tests.consumer.conftest import running
 from tests.consumer.test_worker import drained, servers, url
@@ -39,10 +42,11 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
         yield collector
 
 
-async def scored(settings: Settings, tracing: Tracing | None) -> None:
+async def scored(settings: Settings, tracing: Tracing | None) -> Metrics:
     """Run a consumer until all is committed. (The spans are at the collector once `tracing` is closed.)"""
-    async with running(settings, tracing):
+    async with running(settings, tracing) as scorer:
         await eventually(partial(drained, settings))
+    return scorer.metrics
 
 
 @pytest.mark.usefixtures("cheap_core")
@@ -52,8 +56,8 @@ async def test_a_record_is_followed_from_publish_to_the_committed_row(
     monkeypatch.setenv("TRACEPARENT", PRODUCER)
     assert await publish_all(settings, Paths([str(SAMPLES / "cat.png")]), Plan("/me")) == (1, 0)
     async with open_tracing() as tracing:
-        with capture_logs() as lines:
-            await scored(settings, tracing)
+        with capture_logs(processors=[merge_contextvars]) as lines:
+            metrics = await scored(settings, tracing)
     [(event_id, traceparent, partition, offset)] = await rows(
         url(settings), "select event_id, traceparent, kafka_partition, kafka_offset from scores"
     )
@@ -98,11 +102,11 @@ async def test_a_record_is_followed_from_publish_to_the_committed_row(
     assert hops[f"commit {topic}"].kind == "CLIENT"
     assert hops[f"commit {topic}"].attributes["messaging.operation.type"] == "settle"
     [line] = [line for line in lines if line["event"] == "batch"]
-    assert (line["trace_id"], line["topic"], line["offsets"]) == (
-        batch.trace_id,
-        topic,
-        f"{partition}:{offset}-{offset}",
-    )
+    assert (line["trace_id"], line["topic"], line["offsets"]) == (batch.trace_id, topic, f"{partition}:{offset}")
+    encode, _ = choose_encoder("application/openmetrics-text")
+    told = encode(metrics.registry).decode().splitlines()
+    pointing = {line.partition("_bucket")[0]: line.split('trace_id="')[1][:32] for line in told if " # {" in line}
+    assert pointing == {"scorer_end_to_end_seconds": MINE, "scorer_inference_seconds": batch.trace_id}
 
 
 @pytest.mark.usefixtures("cheap_core")
