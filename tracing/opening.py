@@ -29,7 +29,7 @@ _FLUSH_S = 1.5
 
 
 def wanted() -> str | None:
-    """The variable that asks for traces, or None. Raises UsageError for what we cannot do."""
+    """The variable that asks for traces, or None. Raises UsageError for what we cannot do here."""
     variable = next((name for name in _ENDPOINTS if os.environ.get(name)), None)
     if variable is None or os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return None
@@ -43,6 +43,14 @@ def wanted() -> str | None:
             raise UsageError(f"{name}={protocol}: it must be http/protobuf")
     if _address(variable) is None:  # its value may hold a password: it is not shown
         raise UsageError(f"{variable} must be an address like http://collector:4318")
+    try:
+        import opentelemetry.exporter.otlp.proto.http.trace_exporter
+        import opentelemetry.sdk.trace.export  # noqa: F401
+    except ImportError as lacking:
+        raise UsageError(
+            f"{variable} is set and {lacking.name} is not installed: install the extra otel "
+            f"(pip install -e '.[otel]'), or unset {variable}"
+        ) from lacking
     return variable
 
 
@@ -58,18 +66,13 @@ async def open_tracing() -> "AsyncIterator[Tracing | None]":
     if variable is None:
         yield None
         return
-    try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.resources import SERVICE_NAME, Resource
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-        from tracing.spans import Tracing
-    except ImportError as lacking:
-        raise UsageError(
-            f"{variable} is set and {lacking.name} is not installed: install the extra otel "
-            f"(pip install -e '.[otel]'), or unset {variable}"
-        ) from lacking
+    from tracing.spans import Tracing
+
     ours = {"service.version": version("streamscorer"), "service.instance.id": str(uuid.uuid4())}
     if not os.environ.get("OTEL_SERVICE_NAME") and "service.name=" not in os.environ.get(
         "OTEL_RESOURCE_ATTRIBUTES", ""

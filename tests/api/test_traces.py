@@ -1,7 +1,7 @@
 """A request as a trace shows it: below its caller's span, with what the core did, and on into Kafka."""
 
 import dataclasses
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
@@ -15,20 +15,13 @@ from schemas.events import ImageEvent
 from telemetry import Metrics
 from tests.api.conftest import client_of
 from tests.api.test_events import CAT, CLOUD, TRACE, kept
-from tests.tracing.collector import Collector, collecting
+from tests.tracing.collector import Collector
 from tracing.opening import open_tracing
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 TRACE_ID, CALLER = TRACE.split("-")[1:3]
 OPENMETRICS = {"accept": "application/openmetrics-text"}
 OTHER = "00-11111111111111111111111111111111-2222222222222222-01"
-
-
-@pytest.fixture
-def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
-    with collecting() as collector:
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
-        yield collector
 
 
 @asynccontextmanager

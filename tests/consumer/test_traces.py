@@ -1,6 +1,5 @@
 """A record's way as its producer's trace shows it: from `publish` to the committed row, on a real collector."""
 
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from tests.checkpoints import SAMPLES, sample_images
 from tests.consumer.conftest import running
 from tests.consumer.test_worker import drained, servers, url
 from tests.kafka_tools import publish, rows
-from tests.tracing.collector import Collector, collecting
+from tests.tracing.collector import Collector
 from tests.waiting import eventually
 from tracing.opening import open_tracing
 from tracing.spans import Tracing
@@ -33,13 +32,6 @@ JPEG = b"\xff\xd8\xff\xe0 a picture as far as its envelope goes"
 MINE = "0af7651916cd43dd8448eb211c80319c"
 PRODUCER = f"00-{MINE}-b7ad6b7169203331-01"
 NOT_KEPT = f"00-{MINE}-b7ad6b7169203331-00"
-
-
-@pytest.fixture
-def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
-    with collecting() as collector:
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
-        yield collector
 
 
 async def scored(settings: Settings, tracing: Tracing | None) -> Metrics:
