@@ -5,22 +5,27 @@
 
 import logging
 import sys
+import time
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextvars import ContextVar
 from typing import Literal, get_args
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.samples import Exemplar
 
-from errors import Invalid
+from errors import Invalid, InvalidImage
 from settings import LogSettings
 
 FAST_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 SLOW_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14400, 86400)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 PROBABILITIES = tuple(step / 20 for step in range(1, 21))
+TRACED: ContextVar[str | None] = ContextVar("TRACED", default=None)
+"""Id of the trace that somebody keeps and that the work at hand belongs to: for exemplars."""
 
 
 def logger(name: str) -> structlog.stdlib.BoundLogger:
@@ -56,16 +61,17 @@ def configure_logging(settings: LogSettings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level.upper())
-    for chatty in ("uvicorn.access", "httpx", "httpcore", "alembic.runtime.plugins", "alembic.runtime.migration"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    chatty = ("uvicorn.access", "httpx", "httpcore", "urllib3", "alembic.runtime.plugins", "alembic.runtime.migration")
+    for name in chatty:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    debugging = settings.log_level == "debug"
     # A broker or database that is away makes its client log each attempt; our readiness and pause lines say it once.
-    for noisy in ("aiokafka", "psycopg"):
-        logging.getLogger(noisy).setLevel(logging.ERROR if settings.log_level != "debug" else logging.DEBUG)
+    # Kafka's client is never let down to DEBUG: there it writes whole records, keys and headers included.
+    logging.getLogger("psycopg").setLevel(logging.DEBUG if debugging else logging.ERROR)
+    logging.getLogger("aiokafka").setLevel(logging.INFO if debugging else logging.ERROR)
     # These call each attempt an error, many a second.
     for noisiest in ("client", "consumer.fetcher", "consumer.group_coordinator", "producer.sender"):
-        logging.getLogger(f"aiokafka.{noisiest}").setLevel(
-            logging.CRITICAL if settings.log_level != "debug" else logging.DEBUG
-        )
+        logging.getLogger(f"aiokafka.{noisiest}").setLevel(logging.INFO if debugging else logging.CRITICAL)
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.stdlib.BoundLogger,
@@ -77,8 +83,11 @@ def configure_logging(settings: LogSettings) -> None:
 class BatchHistogram(Histogram):
     """A histogram that takes many observations at the cost of one."""
 
-    def observe_all(self, values: Sequence[float]) -> None:
-        """Like `observe` for each of them."""
+    def observe_all(self, values: Sequence[float], exemplars: Iterable[tuple[float, str]] = ()) -> None:
+        """Like `observe` for each of them. `exemplars` are those of the values, with trace ids, that are in a trace.
+
+        Of each bucket the last one is shown, to those who ask for OpenMetrics.
+        """
         if not values:
             return
         counts = [0] * len(self._upper_bounds)
@@ -88,6 +97,14 @@ class BatchHistogram(Histogram):
         for bucket, count in zip(self._buckets, counts, strict=True):
             if count:
                 bucket.inc(count)
+        for value, trace_id in exemplars:
+            shown = Exemplar(with_trace(trace_id), value, time.time())
+            self._buckets[bisect_left(self._upper_bounds, value)].set_exemplar(shown)
+
+
+def with_trace(trace_id: str | None) -> dict[str, str]:
+    """What points to a trace: the label of an exemplar, the field of a log line; empty where there is no trace."""
+    return {"trace_id": trace_id} if trace_id is not None else {}
 
 
 class Metrics:
@@ -148,10 +165,13 @@ class Metrics:
         # Who counts over time sees no increase in a counter that first appears with its first event.
         for outcome in get_args(Outcome):
             self.records.labels(outcome)
-        for kind in Invalid.__subclasses__():
-            self.dead_letters.labels(kind.reason)
+        for reason in sorted({kind.reason for kind in (*Invalid.__subclasses__(), *InvalidImage.__subclasses__())}):
+            self.dead_letters.labels(reason)
+        for reason in get_args(Pause):
+            self.paused.labels(reason)
         self.skipped.labels("trimmed")
 
 
 Outcome = Literal["scored", "duplicate", "redelivered", "dead_lettered", "tombstone"]
 Hop = Literal["poll", "decode", "skip", "score", "publish", "write", "commit"]
+Pause = Literal["store", "broker", "source", "dead_letters", "operator"]

@@ -19,6 +19,7 @@ from telemetry import Metrics
 
 if TYPE_CHECKING:
     from monitor.watcher import Watcher
+    from tracing.spans import Tracing
 
 TITLE = "Streamscorer"
 DESCRIPTION = """Scores images: one at a time over HTTP, and as a stream over Kafka.
@@ -47,11 +48,12 @@ def create_app(services: Services) -> FastAPI:
         return services.core.trouble()
 
     checks = {"inference": inference, **services.checks}
+    layers = _layers(services.metrics, services.settings.cors_origins, services.tracing)
     app = FastAPIOffline(
         title=TITLE,
         version=str(about["version"]),
         description=DESCRIPTION,
-        middleware=_layers(services.metrics, services.settings.cors_origins),
+        middleware=layers,
         redirect_slashes=False,
         # The badge of Swagger UI would ask a validator on the internet.
         swagger_ui_parameters={"validatorUrl": None},
@@ -87,8 +89,8 @@ def create_health_app(
     return app
 
 
-def _layers(metrics: Metrics, origins: tuple[str, ...]) -> list[Middleware]:
-    layers = [Middleware(FrontDoor, metrics=metrics)]
+def _layers(metrics: Metrics, origins: tuple[str, ...], tracing: "Tracing | None" = None) -> list[Middleware]:
+    layers = [Middleware(FrontDoor, metrics=metrics, tracing=tracing)]
     if origins:
         layers.append(
             Middleware(

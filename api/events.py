@@ -4,7 +4,7 @@ import asyncio
 import uuid
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,6 +18,7 @@ from api.problems import BodyTooLarge, InvalidParameter
 from api.responses import describe
 from api.services import Services, ServicesOf, VitalsOf
 from api.waiting import WaitSeconds, arrival, while_connected
+from broker.traced import publish_traced
 from errors import BrokerUnavailable, Conflict, ImageTooLarge, InvalidEvent, StoreUnavailable, UnsupportedImage
 from schemas.envelope import encode_event
 from schemas.events import ImageEvent
@@ -26,9 +27,6 @@ from schemas.http import MAX_BATCH_IMAGES, Accepted, EventInput
 from schemas.http_events import BATCHED, HttpEvent, from_http, is_cloudevent
 from schemas.image_formats import READ_BY_CORE, image_format
 from schemas.scores import Score
-
-if TYPE_CHECKING:
-    from broker.publisher import Position
 
 router = APIRouter(tags=["events"])
 SOURCE = "/events"
@@ -158,14 +156,11 @@ def _check(image: Image, max_bytes: int) -> None:
 
 
 async def _publish(services: Services, item: HttpEvent) -> Accepted:
-    message = item.message
+    event, topic = item.event, services.settings.kafka_topic
     try:
-        at: Position = await services.publisher.publish(
-            services.settings.kafka_topic, key=message.key, value=message.value, headers=message.headers
-        )
+        at = await publish_traced(services.publisher, services.tracing, topic, item.message, event.traceparent)
     except InvalidEvent as error:  # the topic takes less than we do
         raise BodyTooLarge(str(error)) from error
-    event = item.event
     return Accepted(source=event.source, id=event.id, topic=at.topic, partition=at.partition, offset=at.offset)
 
 

@@ -1,10 +1,11 @@
-"""The outermost layer of a request: its id, one log line, one measurement, and the last word on bugs."""
+"""The outermost layer of a request: its id, one log line, one measurement, one span, and the last word on bugs."""
 
 import re
 import time
 import uuid
 from collections.abc import MutableMapping
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
@@ -12,8 +13,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
 from api.responses import bug_response
-from schemas.fields import valid_traceparent
-from telemetry import Metrics, logger
+from schemas.fields import is_sampled, valid_traceparent
+from telemetry import TRACED, Metrics, logger, with_trace
+
+if TYPE_CHECKING:
+    from tracing.spans import Span, Tracing
 
 log = logger("api")
 
@@ -27,9 +31,10 @@ CLIENT_LEFT = 499
 class FrontDoor:
     """Pure ASGI. Also lets HEAD in where GET is, and takes /predict/ for /predict, without a redirect."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, tracing: "Tracing | None" = None) -> None:
         self._app = app
         self._metrics = metrics
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -48,10 +53,8 @@ class FrontDoor:
             await send(message)
 
         began = time.perf_counter()
-        context = {"request_id": request_id}
-        if trace := valid_traceparent(headers.get("traceparent")):
-            context["trace_id"] = trace.split("-")[1]
-        with bound_contextvars(**context):
+        caller = valid_traceparent(headers.get("traceparent"))
+        with self._span(scope, inner, caller) as span, bound_contextvars(**self._ids(request_id, span, caller)):
             try:
                 await self._app(inner, receive, answer)
             except ClientDisconnect:
@@ -62,11 +65,39 @@ class FrontDoor:
                     raise  # half an answer is out: let the server cut the connection
                 await bug_response(request_id)(inner, receive, answer)
             finally:
-                self._note(scope, inner, status or CLIENT_LEFT, time.perf_counter() - began)
+                method, route = _method(scope), _route(scope, inner)
+                self._note(inner, method, route, status or CLIENT_LEFT, time.perf_counter() - began)
+                if self._tracing is not None and span is not None:
+                    known = route if route != UNMATCHED else None
+                    self._tracing.answered(span, method, known, status or CLIENT_LEFT)
 
-    def _note(self, scope: Scope, inner: MutableMapping[str, Any], status: int, seconds: float) -> None:
-        method, route = _method(scope), _route(scope, inner)
-        self._metrics.http_seconds.labels(method, route, str(status)).observe(seconds)
+    def _span(self, scope: Scope, inner: Scope, caller: str | None) -> "AbstractContextManager[Span | None]":
+        """The request's span, below its caller's; None where traces are off, and for those who ask how we are."""
+        if self._tracing is None or inner["path"] in _QUIET:
+            return nullcontext()
+        host, port = scope.get("server") or (None, None)
+        about = {
+            "url.scheme": scope.get("scheme", "http"),
+            "url.path": scope["path"],  # without the query, where callers put what is nobody's business
+            "network.protocol.version": scope.get("http_version", "1.1"),
+            **({"server.address": host} if host else {}),
+            **({"server.port": port} if port else {}),
+        }
+        return self._tracing.request(_method(scope), caller, about)
+
+    def _ids(self, request_id: str, span: "Span | None", caller: str | None) -> dict[str, str]:
+        """What each log line of the request names it by; its trace is noted for exemplars where somebody keeps it."""
+        if self._tracing is not None and span is not None:
+            trace_id, kept = self._tracing.trace_id(span), span.is_recording()
+        elif caller is not None:
+            trace_id, kept = caller.split("-")[1], is_sampled(caller)
+        else:
+            trace_id, kept = None, False
+        TRACED.set(trace_id if kept else None)
+        return {"request_id": request_id, **with_trace(trace_id)}
+
+    def _note(self, inner: Scope, method: str, route: str, status: int, seconds: float) -> None:
+        self._metrics.http_seconds.labels(method, route, str(status)).observe(seconds, with_trace(TRACED.get()))
         if route not in _QUIET:
             kind = {"problem": found} if (found := inner["state"].get("problem")) else {}
             log.info("request", method=method, route=route, status=status, ms=round(seconds * 1000, 1), **kind)

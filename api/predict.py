@@ -93,7 +93,11 @@ async def predict_batch(
 async def _score(services: Services, image: Image, top_k: int | None) -> Prediction:
     if isinstance(image, ImageRef):
         image = await services.fetcher.fetch(image)
-    return await services.core.score(image, "interactive", top_k=top_k, deadline_s=services.settings.max_wait_s)
+    deadline_s = services.settings.max_wait_s
+    prediction = await services.core.score(image, "interactive", top_k=top_k, deadline_s=deadline_s)
+    if services.tracing is not None:
+        services.tracing.predicted(prediction.timings_ms)
+    return prediction
 
 
 async def _score_all(services: Services, images: Sequence[Image | RequestFault], top_k: int | None) -> BatchResults:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # the rooms are heavy, their types are all that is needed her
     from monitor.watcher import Watcher
     from sources.fetcher import SourceFetcher
     from store.store import Store
+    from tracing.spans import Tracing
 
 Check = Callable[[], Awaitable[str | None]]
 """Asks one dependency: None when it works, else the reason in words."""
@@ -33,6 +34,7 @@ class Services:
     metrics: Metrics
     checks: Mapping[str, Check]
     watcher: "Watcher | None" = None
+    tracing: "Tracing | None" = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,9 @@
 
 import asyncio
 import hashlib
+import os
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from broker.publisher import Publisher
     from schemas.envelope import Form
     from schemas.events import ImageEvent
+    from tracing.spans import Tracing
 
 SOURCE: Final = "streamscorer-publish"
 _AT_ONCE: Final = 32
@@ -63,6 +65,16 @@ class Plan:
     id_from: IdFrom = IdFrom.PATH
     form: "Form" = "binary"
     rate: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How records get to Kafka."""
+
+    publisher: "Publisher"
+    tracing: "Tracing | None"
+    traceparent: str | None
+    """Of whoever runs the command, where the variable TRACEPARENT says so."""
 
 
 @with_settings(KafkaSettings, "start_timeout_s", "max_image_bytes")
@@ -116,13 +128,16 @@ async def publish_all(settings: Settings, pictures: Pictures, plan: Plan) -> tup
     from broker.publisher import open_publisher
     from broker.topics import inspect
     from cli.progress import progress
+    from schemas.fields import valid_traceparent
+    from tracing.opening import open_tracing
 
     published = failed = 0
-    async with open_publisher(settings) as publisher:
+    async with open_tracing() as tracing, open_publisher(settings) as publisher:
+        way = _Way(publisher, tracing, valid_traceparent(os.environ.get("TRACEPARENT")))
         await patiently(lambda: inspect(settings, [settings.kafka_topic]), settings.start_timeout_s)
         with progress("publishing", lambda: len(pictures)) as advance:
             results = in_order(
-                pictures, lambda picture: _publish(picture, publisher, settings, plan), _AT_ONCE, per_second=plan.rate
+                pictures, lambda picture: _publish(picture, way, settings, plan), _AT_ONCE, per_second=plan.rate
             )
             async with aclosing(results):
                 async for trouble in results:
@@ -135,17 +150,18 @@ async def publish_all(settings: Settings, pictures: Pictures, plan: Plan) -> tup
     return published, failed
 
 
-async def _publish(picture: Picture | Missing, publisher: "Publisher", settings: Settings, plan: Plan) -> str | None:
+async def _publish(picture: Picture | Missing, way: _Way, settings: Settings, plan: Plan) -> str | None:
     """None when Kafka has the record, else the picture and what is wrong with it."""
+    from broker.traced import publish_traced
     from schemas.envelope import encode_event
 
     if isinstance(picture, Missing):
         return f"{picture.name}: {picture.reason}"
     try:
         event = await asyncio.to_thread(_event, picture, settings.max_image_bytes, plan)
-        record = encode_event(event, plan.form)
+        record = encode_event(replace(event, traceparent=way.traceparent), plan.form)
         await patiently(
-            lambda: publisher.publish(settings.kafka_topic, key=record.key, value=record.value, headers=record.headers),
+            lambda: publish_traced(way.publisher, way.tracing, settings.kafka_topic, record, way.traceparent),
             settings.start_timeout_s,
         )
     except Invalid as error:

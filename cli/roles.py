@@ -5,6 +5,7 @@ import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
@@ -27,6 +28,10 @@ from settings import Settings
 from sources.fetcher import SourceFetcher, open_fetcher
 from store.store import Store, open_store
 from telemetry import Metrics
+from tracing.opening import open_tracing
+
+if TYPE_CHECKING:
+    from tracing.spans import Tracing
 
 Announce = Callable[[str], None]
 
@@ -41,6 +46,7 @@ class Rooms:
     store: Store
     publisher: Publisher
     fetcher: SourceFetcher
+    tracing: "Tracing | None"
 
     def checks(self) -> dict[str, Check]:
         """Readiness of the rooms, by the name of what each depends on."""
@@ -48,7 +54,7 @@ class Rooms:
 
 
 @asynccontextmanager
-async def open_rooms(settings: Settings) -> AsyncIterator[Rooms]:
+async def open_rooms(settings: Settings, tracing: "Tracing | None" = None) -> AsyncIterator[Rooms]:
     """Model, store, publisher and fetcher; closed in the opposite order."""
     metrics = Metrics()
     async with AsyncExitStack() as stack:
@@ -61,15 +67,15 @@ async def open_rooms(settings: Settings) -> AsyncIterator[Rooms]:
         gc.collect()
         gc.freeze()
         stack.callback(gc.unfreeze)
-        yield Rooms(settings, metrics, core, store, publisher, fetcher)
+        yield Rooms(settings, metrics, core, store, publisher, fetcher, tracing)
 
 
 async def run_all(settings: Settings, stop: asyncio.Event, announce: Announce = output.line) -> int:
     """API and consumer in one process over one core."""
-    async with AsyncExitStack() as stack:
+    async with open_tracing() as tracing, AsyncExitStack() as stack:
         async with starting(stop):
             cluster = await wait_for_cluster(settings)
-            rooms = await stack.enter_async_context(open_rooms(settings))
+            rooms = await stack.enter_async_context(open_rooms(settings, tracing))
         worker, watcher = _worker(rooms, cluster), Watcher(settings)
         # Several replicas run the watcher, one of them exports.
         rooms.metrics.registry.register(LagCollector(watcher, lambda: worker.leads))
@@ -84,10 +90,10 @@ async def run_all(settings: Settings, stop: asyncio.Event, announce: Announce = 
 
 async def run_consumer(settings: Settings, stop: asyncio.Event) -> int:
     """A member of the group; with HEALTH_PORT it answers /livez, /readyz and /metrics."""
-    async with AsyncExitStack() as stack:
+    async with open_tracing() as tracing, AsyncExitStack() as stack:
         async with starting(stop):
             cluster = await wait_for_cluster(settings)
-            rooms = await stack.enter_async_context(open_rooms(settings))
+            rooms = await stack.enter_async_context(open_rooms(settings, tracing))
         worker = _worker(rooms, cluster)
         async with asyncio.TaskGroup() as roles:
             consuming = roles.create_task(_consume(worker, stop), name="consumer")
@@ -102,9 +108,9 @@ async def run_consumer(settings: Settings, stop: asyncio.Event) -> int:
 
 async def run_api(settings: Settings, stop: asyncio.Event) -> int:
     """The HTTP service alone. It starts without Kafka, whose absence /readyz and POST /events tell."""
-    async with AsyncExitStack() as stack:
+    async with open_tracing() as tracing, AsyncExitStack() as stack:
         async with starting(stop):
-            rooms = await stack.enter_async_context(open_rooms(settings))
+            rooms = await stack.enter_async_context(open_rooms(settings, tracing))
         watcher = Watcher(settings) if settings.kafka_bootstrap_servers else None
         app = _app(rooms, rooms.checks(), watcher)
         async with asyncio.TaskGroup() as roles:
@@ -134,13 +140,13 @@ def _check(ping: Callable[[], Awaitable[None]]) -> Check:
 
 
 def _worker(rooms: Rooms, cluster: Cluster) -> Worker:
-    parts = Parts(rooms.core, rooms.store, rooms.publisher, rooms.fetcher, rooms.metrics)
+    parts = Parts(rooms.core, rooms.store, rooms.publisher, rooms.fetcher, rooms.metrics, rooms.tracing)
     return Worker(rooms.settings, parts, cluster)
 
 
 def _app(rooms: Rooms, checks: dict[str, Check], watcher: Watcher | None) -> FastAPI:
     parts = (rooms.core, rooms.store, rooms.publisher, rooms.fetcher, rooms.metrics)
-    return create_app(Services(rooms.settings, *parts, checks, watcher))
+    return create_app(Services(rooms.settings, *parts, checks, watcher, rooms.tracing))
 
 
 async def _consume(worker: Worker, stop: asyncio.Event) -> bool:

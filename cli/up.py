@@ -24,6 +24,7 @@ from errors import WeightsUnreachable
 from inference.model import fetch_weights
 from settings import Settings
 from store.migrations import migrate
+from tracing.opening import wanted
 
 
 async def run_up(settings: Settings, stop: asyncio.Event, *, samples: bool, fresh: bool) -> int:
@@ -35,6 +36,7 @@ async def run_up(settings: Settings, stop: asyncio.Event, *, samples: bool, fres
     async with AsyncExitStack() as stack:
         async with starting(stop):
             await check_address(settings)
+            wanted()
             complete = await stack.enter_async_context(embedded_parts(settings, children, fresh=fresh))
             await _prepare(complete)
             if settings.database_url is None and (await resume_group(complete))[1]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from aiokafka import AIOKafkaConsumer, OffsetAndMetadata
@@ -37,6 +38,8 @@ class Commits:
         self._due = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
         self._committed: dict[Lane, int] = {}
+        self.taken: Callable[[Mapping[Lane, int], int], None] | None = None
+        """Told of each commit that Kafka took: the offsets, and when it began (time.time_ns())."""
         self.refused_since: float | None = None
         """Since when (monotonic) our partitions are somebody else's; None while Kafka takes our commits."""
 
@@ -102,6 +105,7 @@ class Commits:
                 if not due:
                     return True
                 told = {lane: self._condition.told(lane, leaving=leaving) for lane in due}
+                began_ns = time.time_ns()
                 await self._consumer.commit(
                     {lane.partition: OffsetAndMetadata(at, told[lane]) for lane, at in due.items()}
                 )
@@ -114,6 +118,8 @@ class Commits:
             self._waits.begin("broker", f"commit failed ({type(error).__name__}: {error})", who="commit")
             return False
         self._works()
+        if self.taken is not None:
+            self.taken(due, began_ns)
         kept = {lane: offset for lane, offset in self._committed.items() if not lane.revoked}
         self._committed = kept | due
         return True

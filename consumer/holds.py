@@ -71,7 +71,7 @@ class Holds:
                 self._hold(item)
             else:
                 ready.append(item)
-        return Batch(ready)
+        return batch.only(ready)
 
     def give_up(self) -> None:
         """Drop all that is held, uncommitted: whoever owns the partition next begins with it."""

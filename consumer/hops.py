@@ -1,12 +1,12 @@
 """Hops 2 to 6, one method each: decode, skip, score, publish, write."""
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
-
-from prometheus_client.context_managers import Timer
+from typing import TYPE_CHECKING, Protocol
 
 from broker.publisher import Position, Publisher
 from consumer.items import Batch, Item
@@ -24,6 +24,9 @@ from sources.fetcher import SourceFetcher
 from store.decisions import Asked, NewScore
 from store.store import Store
 from telemetry import Hop, Metrics, logger
+
+if TYPE_CHECKING:
+    from tracing.spans import Tracing
 
 log = logger("consumer")
 
@@ -49,6 +52,7 @@ class Parts:
     publisher: Publisher
     fetcher: SourceFetcher
     metrics: Metrics
+    tracing: "Tracing | None" = None
 
 
 class Hops:
@@ -69,7 +73,7 @@ class Hops:
     # 2
     async def decode(self, batch: Batch) -> None:
         """Envelopes to events. Off the event loop: base64 and digests of megabytes would stop the heartbeats."""
-        with self._timed("decode"):
+        with self._timed("decode", batch):
             await asyncio.to_thread(self._decode, batch.items)
 
     def _decode(self, items: list[Item]) -> None:
@@ -95,7 +99,7 @@ class Hops:
         if not items:
             return
         asked = [_asked(item) for item in items]
-        with self._timed("skip"):
+        with self._timed("skip", batch):
             decisions = await self._waits.until_works(
                 "store", lambda: self._parts.store.decided(asked, self._parts.core.info.model_version)
             )
@@ -111,7 +115,7 @@ class Hops:
         items = [item for item in batch.open() if item.refusal is None]
         images = [item.image for item in items if item.image is not None]
         assert len(images) == len(items)
-        with self._timed("score"):
+        with self._timed("score", batch):
             outcomes = await self._parts.core.score_all(images)
         for item, outcome in zip(items, outcomes, strict=True):
             if isinstance(outcome, Invalid):
@@ -123,9 +127,9 @@ class Hops:
         """Hops 5 and 6 until every record has its outcome."""
         while items := batch.open():
             items = items[: await self._limit.admit([item.refusal for item in items])]
-            with self._timed("publish"):
+            with self._timed("publish", batch):
                 await self.publish(items)
-            with self._timed("write"):
+            with self._timed("write", batch):
                 await self.write(items)
 
     # 5
@@ -192,8 +196,12 @@ class Hops:
         for item, fate in zip(refused, written.dead_letters, strict=True):
             item.outcome = fate
 
-    def _timed(self, hop: Hop) -> Timer:
-        return self._parts.metrics.batch_seconds.labels(hop=hop).time()
+    @contextmanager
+    def _timed(self, hop: Hop, batch: Batch) -> Iterator[None]:
+        began_ns = time.time_ns()
+        with self._parts.metrics.batch_seconds.labels(hop=hop).time():
+            yield
+        batch.hops.append((hop, began_ns, time.time_ns()))
 
 
 def _asked(item: Item) -> Asked:

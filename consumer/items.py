@@ -1,7 +1,9 @@
 """A record on its way through the hops, and the batch it travels in."""
 
 import asyncio
+import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from consumer.lanes import Lane
 from errors import Invalid
@@ -9,7 +11,13 @@ from schemas.events import ImageEvent
 from schemas.predictions import Prediction
 from schemas.records import Record
 from schemas.scores import KafkaPosition
-from telemetry import Outcome
+from telemetry import Hop, Outcome
+
+if TYPE_CHECKING:
+    from tracing.spans import Span
+
+_SHOWN = 8
+"""Partitions of a batch that its log line names."""
 
 
 @dataclass(slots=True, eq=False)
@@ -32,6 +40,8 @@ class Item:
     dead_letter_at: KafkaPosition | None = None
     """Where the dead letter stands on its topic."""
     outcome: Outcome | None = None
+    span: "Span | None" = None
+    """In the trace of its producer, where that keeps it and traces are on."""
 
     @property
     def size(self) -> int:
@@ -50,6 +60,11 @@ class Batch:
 
     items: list[Item]
     scoring: asyncio.Task[None] | None = field(default=None)
+    polled_ns: int = field(default_factory=time.time_ns)
+    hops: list[tuple[Hop, int, int]] = field(default_factory=list)
+    """Hops that are over: (which, began, ended), time.time_ns()."""
+    span: "Span | None" = None
+    """Its own, where it is traced."""
 
     @property
     def size(self) -> int:
@@ -59,3 +74,20 @@ class Batch:
     def open(self) -> list[Item]:
         """What is not decided yet."""
         return [item for item in self.items if item.outcome is None]
+
+    def only(self, items: list[Item]) -> "Batch":
+        """The batch as if it had never held the others."""
+        return Batch(items, polled_ns=self.polled_ns, hops=self.hops)
+
+    def places(self) -> str:
+        """Where its records come from, `partition:first offset-last`, of some partitions at most."""
+        ends: dict[int, tuple[int, int]] = {}
+        for item in self.items:
+            partition, offset = item.record.at.partition, item.record.at.offset
+            ends[partition] = (ends.get(partition, (offset, offset))[0], offset)
+        shown = [
+            f"{partition}:{first}-{last}" if first < last else f"{partition}:{last}"
+            for partition, (first, last) in sorted(ends.items())
+        ]
+        more = [f"and {len(shown) - _SHOWN} more"] if len(shown) > _SHOWN else []
+        return " ".join(shown[:_SHOWN] + more)

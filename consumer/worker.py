@@ -5,6 +5,8 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
+from structlog.contextvars import bind_contextvars
+
 from broker.clients import MIB, build_consumer, stop_consumer
 from broker.topics import Cluster
 from consumer.assignment import Assignment
@@ -19,11 +21,12 @@ from consumer.limit import DeadLetterLimit
 from consumer.membership import join, unless
 from consumer.pauses import Pauses
 from consumer.poll import Member, Poller
+from consumer.traces import Traces
 from consumer.waits import Waits
 from consumer.watchdog import Watchdog
 from errors import SafetyLimit, ScorerError
 from settings import ConsumerSettings
-from telemetry import logger
+from telemetry import TRACED, logger, with_trace
 
 log = logger("consumer")
 _LAST_POLL_S = 2.0
@@ -58,6 +61,9 @@ class Worker:
         self._poller = Poller(member, self._budget, self._pauses)
         self._condition = Condition(self._assignment, self.waits, self._budget)
         self._commits = Commits(self._consumer, self._assignment, self.waits, self._condition, parts.metrics)
+        self._traces = None if parts.tracing is None else Traces(parts.tracing, settings)
+        if self._traces is not None:
+            self._commits.taken = self._traces.committed
         limit_s = settings.stall_timeout_s
         self._watchdog = Watchdog(limit_s, self._consumer, self._assignment, self._commits, self._budget)
         self._holds = Holds(parts.fetcher, settings.source_deadline_s, self._budget, self.waits, self)
@@ -74,6 +80,8 @@ class Worker:
 
         Raises DependencyAway when Kafka does not let us in before START_TIMEOUT_S.
         """
+        # In each line of this task and those it starts.
+        bind_contextvars(topic=self._settings.kafka_topic, group=self._settings.kafka_group_id)
         try:
             if not await unless(self._stopping, self._start()):
                 return True  # nothing was in flight
@@ -176,6 +184,8 @@ class Worker:
             stage.on("store")
             await self._commits.note_suspects(batch)
             await self._hops.decode(batch)
+            if self._traces is not None:
+                self._traces.begin(batch)
             await self._hops.skip(batch)
             stage.on("source")
             batch = await self._holds.sieve(batch)
@@ -186,11 +196,15 @@ class Worker:
         self._scoring.put_nowait(None)
 
     def start_scoring(self, batch: Batch) -> None:
+        if self._traces is not None:
+            self._traces.gather(batch)
         batch.scoring = self.spawn(self._score(batch), name="score")
         self._scoring.put_nowait(batch)
 
     async def _score(self, batch: Batch) -> None:
         await self._commits.note_suspects(batch)
+        if self._traces is not None:
+            TRACED.set(self._traces.trace_id(batch))
         await self._hops.score(batch)
 
     # 5, 6, 7
@@ -222,14 +236,17 @@ class Worker:
             elif item.outcome == "dead_lettered" and item.refusal is not None:
                 reasons.append(item.refusal.reason)
                 self._metrics.dead_letters.labels(reason=item.refusal.reason).inc()
-        self._metrics.end_to_end.observe_all(waited_s)
+        exemplars, trace_id = [], None
+        if self._traces is not None:
+            exemplars, trace_id = self._traces.decided(batch), self._traces.trace_id(batch)
+        self._metrics.end_to_end.observe_all(waited_s, exemplars)
         for outcome, count in outcomes.items():
             self._metrics.records.labels(outcome=outcome).inc(count)
         self._metrics.last_progress.set(now)
         self._watchdog.progress()
         self._budget.decided(len(batch.items), batch.size, scored=inferred)
         self._condition.decided(len(batch.items), reasons)
-        log.info("batch", records=len(batch.items), **outcomes)
+        log.info("batch", offsets=batch.places(), records=len(batch.items), **outcomes, **with_trace(trace_id))
 
     def discard(self, item: Item) -> None:
         """Let go of a record that we will not decide: it is delivered again."""

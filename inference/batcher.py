@@ -118,7 +118,8 @@ class Batcher:
 
     def _run(self, works: list[Work]) -> list[Settled]:
         begun = time.perf_counter()
-        found = self._isolation.outcomes([work.pixels for work in works if work.pixels is not None])
+        trace_id = works[0].waiters[0].call.trace_id
+        found = self._isolation.outcomes([work.pixels for work in works if work.pixels is not None], trace_id)
         outcomes = _outcomes(works, found, self._policy.top_k)
         took_s = time.perf_counter() - begun
         for work in works:

@@ -27,7 +27,7 @@ from inference.threads import died, serving
 from inference.works import PRIORITIES, Call, Priority, Waiter, Work
 from schemas.predictions import ModelInfo, Prediction
 from settings import InferenceSettings
-from telemetry import Metrics, logger
+from telemetry import TRACED, Metrics, logger
 
 __all__ = ["InferenceCore", "Priority", "open_core", "run_core"]
 log = logger("inference")
@@ -104,7 +104,8 @@ class InferenceCore:
         return str(over) if over is not None else self._isolation.trouble
 
     async def _ask(self, images: Sequence[bytes], priority: Priority, top_k: int | None) -> list[Prediction | Invalid]:
-        call = Call(self._loop.create_future(), [None] * len(images), len(images), top_k or self._top_k)
+        top_k = top_k or self._top_k
+        call = Call(self._loop.create_future(), [None] * len(images), len(images), top_k, TRACED.get())
         now = time.perf_counter()
         self._check_open()
         self._line.submit(

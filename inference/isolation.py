@@ -1,5 +1,6 @@
 """One bad image must not take its batch mates along: run a batch, halve it when it fails, judge what is left."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ from torch import Tensor
 from errors import EngineRejected
 from inference.engine import Engine
 from inference.preprocess import stack
-from telemetry import Metrics, logger
+from telemetry import Metrics, logger, with_trace
 
 log = logger("inference")
 _NONE = torch.empty(0, 0)
@@ -46,10 +47,10 @@ class Isolation:
         """Run the probe alone. Raises what the engine raises, or NotFinite."""
         self._one(self._probe)
 
-    def outcomes(self, images: Sequence[Tensor]) -> Outcomes:
-        """Run images [3, H, W] together, and apart where that fails."""
+    def outcomes(self, images: Sequence[Tensor], trace_id: str | None = None) -> Outcomes:
+        """Run images [3, H, W] together, and apart where that fails. `trace_id`: of a trace that one of them is in."""
         try:
-            rows = self._forward(images)
+            rows = self._forward(images, trace_id)
         except Exception as failure:  # noqa: BLE001  (engines fail in many ways; the probe decides whose fault it is)
             if isinstance(failure, torch.OutOfMemoryError | MemoryError) and len(images) > 1:
                 self.fits = len(images) // 2
@@ -57,7 +58,7 @@ class Isolation:
             if len(images) == 1:
                 return self._judge(images[0], failure)
             half = len(images) // 2
-            return _joined([self.outcomes(images[:half]), self.outcomes(images[half:])])
+            return _joined([self.outcomes(images[:half], trace_id), self.outcomes(images[half:], trace_id)])
         if rows.sum().isfinite():  # probabilities: the sum is as finite as each of them
             self.trouble = None
             return Outcomes(rows, {})
@@ -94,9 +95,12 @@ class Isolation:
             raise NotFinite("the probabilities are not finite")
         return row
 
-    def _forward(self, images: Sequence[Tensor]) -> Tensor:
-        with self._metrics.inference_seconds.time():
+    def _forward(self, images: Sequence[Tensor], trace_id: str | None = None) -> Tensor:
+        begun = time.perf_counter()
+        try:
             rows = self.engine.predict(stack(images))
+        finally:
+            self._metrics.inference_seconds.observe(time.perf_counter() - begun, with_trace(trace_id))
         self._metrics.batch_size.observe(len(images))
         if rows.ndim != 2 or len(rows) != len(images):
             raise RuntimeError(f"the engine answered {tuple(rows.shape)} for {len(images)} images")

@@ -23,6 +23,8 @@ class Call:
     outcomes: list[Prediction | Invalid | None]
     left: int
     top_k: int
+    trace_id: str | None = None
+    """Of the trace that somebody keeps, where there is one."""
 
 
 @dataclass(slots=True, eq=False)

@@ -130,6 +130,11 @@ def valid_traceparent(value: object) -> str | None:
     return match.group() if not rest or (match.group(1) != "00" and rest.startswith("-")) else None
 
 
+def is_sampled(traceparent: str) -> bool:
+    """Whether whoever wrote this valid traceparent keeps its trace."""
+    return bool(int(traceparent[53:55], 16) & 1)
+
+
 def json_object(what: str, raw: bytes) -> dict[str, Any]:
     """`raw` as a JSON object in UTF-8; depth and length of numbers are bounded by the parser."""
     document = json_document(what, raw)

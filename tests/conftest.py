@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -22,6 +23,9 @@ from embedded.kafka import run_kafka
 from embedded.postgres import run_postgres
 from errors import CommandFailed
 from tests.containers import docker_answers, kafka_container, postgres_container
+
+if TYPE_CHECKING:
+    from tests.tracing.collector import Collector
 
 CACHE_DIR = pytest.StashKey[Path]()
 MIRROR = pytest.StashKey[str | None]()
@@ -44,7 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("SCORER_")]:
+    for name in [name for name in os.environ if name.startswith(("SCORER_", "OTEL_", "TRACEPARENT"))]:
         monkeypatch.delenv(name)
     # No test measures which engine is the fastest here, and answers are those of the reference.
     for name, value in PINNED.items():
@@ -118,6 +122,16 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path
         if not path.exists():
             make_checkpoint(shared / "checkpoint.making.pt").replace(path)
     return path
+
+
+@pytest.fixture
+def collector(monkeypatch: pytest.MonkeyPatch) -> "Iterator[Collector]":
+    """Traces are on from now on, for this process and those it starts, and this is where they go."""
+    from tests.tracing.collector import collecting
+
+    with collecting() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        yield collector
 
 
 @pytest.fixture

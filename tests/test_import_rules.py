@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-EVERYBODY = frozenset({"errors", "telemetry", "settings"})
+EVERYBODY = frozenset({"errors", "telemetry", "settings", "tracing"})
 MAY_IMPORT = {
     "schemas": "",
     "inference": "schemas",
@@ -18,12 +18,13 @@ MAY_IMPORT = {
     "consumer": "schemas inference store broker sources",
     "api": "schemas inference store broker sources monitor",
     "monitor": "schemas broker",
+    "tracing": "",
     "embedded": "",
     "bench": "schemas inference store broker sources consumer api monitor embedded",
     "cli": "schemas inference store broker sources consumer api monitor embedded bench",
 }
 ROOMS = frozenset(MAY_IMPORT)
-# The three modules that everybody may import have an order among themselves.
+# The three modules that everybody may import have an order among themselves; `tracing` may import them as any room.
 BELOW = {"errors": frozenset[str](), "settings": frozenset({"errors"}), "telemetry": frozenset({"errors", "settings"})}
 ONLY_IN = {
     "torch": {"inference"},
@@ -39,6 +40,7 @@ ONLY_IN = {
     "starlette": {"api", "cli"},
     "httpcore": {"sources"},
     "obstore": {"sources"},
+    "opentelemetry": {"tracing"},
 }
 APART = {"tests", "docs", "deploy", "samples", "build"}
 
@@ -89,6 +91,8 @@ def test_no_room_imports_what_it_may_not() -> None:
         ("api/app.py", "def f():\n    from consumer import run", "api/app.py:2: api must not import consumer"),
         ("schemas/a.py", "import broker", "schemas/a.py:1: schemas must not import broker"),
         ("embedded/deep/a.py", "import schemas", "embedded/deep/a.py:1: embedded must not import schemas"),
+        ("consumer/a.py", "from opentelemetry import trace", "consumer/a.py:1: opentelemetry belongs in tracing alone"),
+        ("telemetry.py", "import tracing.spans", "telemetry.py:1: telemetry must not import tracing"),
         ("api/a.py", "import_module('consumer.run')", "api/a.py:1: api must not import consumer"),
         ("consumer/a.py", "import torch.nn", "consumer/a.py:1: torch belongs in inference alone"),
         ("cli/a.py", "from psycopg import connect", "cli/a.py:1: psycopg belongs in bench, store alone"),

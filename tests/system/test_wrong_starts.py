@@ -35,6 +35,16 @@ async def test_options_that_contradict_each_other_are_named() -> None:
     assert "KAFKA_SASL_MECHANISM=PLAIN contradicts" in line
 
 
+async def test_traces_that_cannot_be_sent_as_asked_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    code, line = await refused("publish", "x.png", settings={"kafka_bootstrap_servers": "127.0.0.1:9"})
+    assert (code, line) == (
+        2,
+        "streamscorer: error: OTEL_EXPORTER_OTLP_PROTOCOL=grpc: it must be http/protobuf",
+    )
+
+
 async def test_a_missing_checkpoint_is_named(scorer_settings: dict[str, Any], tmp_path: Path) -> None:
     missing = tmp_path / "no-such.pt"
     code, line = await refused("consumer", settings=scorer_settings | {"weights": missing})
