@@ -140,3 +140,14 @@ async def test_the_duration_of_a_request_points_to_its_trace_for_those_who_ask_f
     assert 'http_route="/scores/{event_id}"' in with_exemplar
     assert "trace_id" not in plain
     assert " # " not in plain
+
+
+async def test_with_traces_off_a_caller_s_own_trace_is_in_the_log_and_beside_the_duration(services: Services) -> None:
+    async with client_of(create_app(dataclasses.replace(services, metrics=Metrics()))) as client:
+        with capture_logs(processors=[merge_contextvars]) as lines:
+            await client.get("/scores/nothing?source=x", headers={"traceparent": TRACE})
+            await client.get("/scores/nothing?source=x", headers={"traceparent": f"{OTHER[:-2]}00"})
+        told = (await client.get("/metrics", headers=OPENMETRICS)).text
+    assert [line["trace_id"] for line in lines] == [TRACE_ID, OTHER.split("-")[1]]
+    assert f'trace_id="{TRACE_ID}"' in told
+    assert OTHER.split("-")[1] not in told
