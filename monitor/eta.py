@@ -17,7 +17,7 @@ from monitor.rates import Point, Rates, between
 _LEAST_S: Final = 30.0
 _STRETCH_S: Final = 20.0
 _STEPS: Final = 20
-_WIDTH: Final = 1.3
+_WIDTH: Final = 1.6
 """Standard deviations on either side: four of five cases."""
 _FACTOR: Final = 2.0
 """Half or twice as long, where there is too little of the past to say more."""

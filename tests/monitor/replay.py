@@ -7,7 +7,7 @@ from broker.samples import GroupSample
 from tests.monitor.histories import EVERY_S, NOW, group, partition, said
 
 PARTITIONS = 4
-_TICK_S = 0.1
+_TICK_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ def test_half_way_through_a_drain_with_changing_rates_the_eta_is_right_within_a_
         assert report.eta_low_s is not None
         errors.append(abs(report.eta_s - left_s) / left_s)
         within.append(report.eta_low_s <= left_s <= (report.eta_high_s or float("inf")))
-    # Measured: median 0.10, and 83 % within the interval.
+    # Over 100 seeds: median 0.12, nine of ten below 0.41, and 82 % within the interval.
     assert statistics.median(errors) < 0.2
     assert statistics.mean(within) >= 0.65
 

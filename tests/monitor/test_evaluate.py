@@ -190,7 +190,7 @@ def test_a_consumers_clock_that_is_behind_does_not_make_it_gone() -> None:
     assert status(history) == "OK"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_never_ok_while_the_committed_offset_stands_still_below_a_moving_end(data: st.DataObject) -> None:
     history = History()

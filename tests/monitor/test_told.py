@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.told import Told
@@ -39,6 +39,7 @@ def test_metadata_of_others_is_nobodys_word(metadata: str | None) -> None:
     assert Told.read(metadata) is None
 
 
+@settings(max_examples=40)
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(), st.lists))
 def test_fields_of_any_type_do_no_harm(value: Any) -> None:
     names = ("why", "rate", "open", "bound", "dead", "top_reason", "joins")

@@ -26,6 +26,7 @@ async def address(process: Command) -> str:
     return await process.line("http://")
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(200)
 async def test_lag_is_told_while_it_is_consumed_and_when_the_consumer_is_killed(
     kafka: str, scorer_settings: dict[str, Any]
