@@ -10,7 +10,7 @@ RUN python -m venv --without-pip /opt/streamscorer
 COPY pyproject.toml constraints.txt ./
 # Dependencies in a layer of their own, which stays when only the code changes.
 RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
-      print(*p['dependencies'], *p['optional-dependencies']['openvino'], sep='\n')" > /tmp/requirements.txt \
+      print(*p['dependencies'], *p['optional-dependencies']['openvino'], *p['optional-dependencies']['otel'], sep='\n')" > /tmp/requirements.txt \
  && cp constraints.txt /tmp/constraints.txt \
  && if [ -n "$TORCH_INDEX" ]; then \
       sed -i '/^torch/d' /tmp/constraints.txt \
