@@ -42,7 +42,7 @@ class Hanging:
 
 
 async def test_records_in_flight_that_nobody_decides_end_the_process(settings: Settings) -> None:
-    settings = settings.model_copy(update={"stall_timeout_s": 2.0})
+    settings = settings.model_copy(update={"stall_timeout_s": 5.0})
     await publish(servers(settings), settings.kafka_topic, [(IMAGE, cloud_event("a"))])
     async with open_parts(settings) as parts:
         stuck = replace(parts, core=cast(Core, Hanging(parts.core)))
