@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
+from typing import Final
 
 from broker.groups import Groups, open_groups
 from errors import BrokerUnavailable, CommandFailed, ScorerError, UsageError
@@ -13,6 +14,8 @@ from settings import MonitorSettings
 from telemetry import logger
 
 log = logger("monitor")
+_SHORTEST_LOOK_S: Final = 2.0
+_LONGEST_LOOK_S: Final = 10.0
 
 
 class Watcher:
@@ -26,6 +29,8 @@ class Watcher:
         self._observer = Observer(silence_s(settings))
         self._group_id, self._topics = group_and_topics(settings, group_id)
         self._looked = asyncio.Event()
+        # What is told is never much older than two intervals.
+        self._timeout_s = min(_LONGEST_LOOK_S, max(_SHORTEST_LOOK_S, settings.lag_interval_s))
         self._trouble: ScorerError | None = None
         self._blind_since: datetime | None = None
         self.history = History()
@@ -38,7 +43,7 @@ class Watcher:
         """Until cancelled. Raises UsageError for settings that cannot work; what Kafka refuses is told by `report`."""
         while True:
             try:
-                async with open_groups(self._settings) as groups:
+                async with open_groups(self._settings, timeout_s=self._timeout_s) as groups:
                     await self._watch(groups)
             except BrokerUnavailable as trouble:
                 self._failed(trouble)
