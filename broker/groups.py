@@ -8,13 +8,13 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, TypeVar
 
 from aiokafka import errors as kafka
 from aiokafka.client import AIOKafkaClient
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
-from aiokafka.protocol.admin import DescribeGroupsRequest
+from aiokafka.protocol.admin import DescribeGroupsRequest, ListGroupsRequest
 from aiokafka.protocol.api import Request
 from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.protocol.coordination import FindCoordinatorRequest
@@ -31,6 +31,8 @@ from settings import KafkaSettings
 
 _LATEST, _EARLIEST = -1, -2
 _READ_COMMITTED: Final = 1
+_DEAD: Final = "Dead"
+"""No such group; or one of the protocol of KIP-848, which the requests that we know do not describe."""
 _METADATA_S: Final = 30.0
 _AGAIN_S: Final = 0.1
 _UUID_START: Final = 8
@@ -98,8 +100,8 @@ class Groups:
 
     async def _look(self, group_id: str, topics: Collection[str]) -> GroupSample:
         committed, (state, members) = await asyncio.gather(self._committed(group_id), self._members(group_id))
-        if state == "Dead" and not committed:
-            raise UsageError(f"consumer group {group_id} does not exist on {self._settings.kafka_bootstrap_servers}")
+        if state == _DEAD and not committed:
+            raise UsageError(await self._nothing_known(group_id))
         owners = {place: f"{member.name}@{member.host}" for member in members for place in member.places}
         assigned = {place.topic for place in owners}
         known = set(topics) | assigned | (set() if topics else {place.topic for place in committed})
@@ -117,7 +119,7 @@ class Groups:
             )
             for place in places
         )
-        told = state != "Dead"
+        told = state != _DEAD
         return GroupSample(
             group_id, self._cluster_id, time.time(), state if told else None, members if told else None, partitions
         )
@@ -138,6 +140,12 @@ class Groups:
         code, _, state, _, _, members, *_ = answer.groups[0]
         _check(code, f"group {group_id}")
         return state, tuple(_member(member[0], member[1], member[2], member[4]) for member in members)
+
+    async def _nothing_known(self, group_id: str) -> str:
+        answer = await self._ask_coordinator(group_id, ListGroupsRequest())
+        if group_id in {group[0] for group in answer.groups}:
+            return f"consumer group {group_id} has committed nothing yet, and Kafka does not tell us its members"
+        return f"consumer group {group_id} does not exist on {self._settings.kafka_bootstrap_servers}"
 
     async def _ask_coordinator(self, group_id: str, request: Request[Any]) -> Any:
         if group_id not in self._coordinators:
@@ -222,6 +230,10 @@ async def open_groups(settings: KafkaSettings, *, timeout_s: float = 10.0) -> As
         closing = asyncio.create_task(client.close(), name="close-groups")
         await asyncio.wait([closing], timeout=timeout_s)
         closing.cancel()
+        await asyncio.wait([closing], timeout=timeout_s)
+        if closing.done():
+            with suppress(kafka.KafkaError, asyncio.CancelledError):
+                closing.result()
 
 
 def _check(code: int, what: str) -> None:

@@ -105,7 +105,8 @@ def _says_that_it_is_stuck(evidence: Evidence) -> bool:
     if evidence.still_s >= _HELD_S:
         return True
     if told.since is not None:
-        return told.at - told.since >= _BLIP_S
+        # What goes on has something decided, and commits at once: until then it is as it was told.
+        return evidence.now - told.since >= _BLIP_S
     # Slow sources hold a partition again and again, and it moves in between.
     return evidence.moved is None
 

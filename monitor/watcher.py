@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
+from typing import Final
 
 from broker.groups import Groups, open_groups
 from errors import BrokerUnavailable, CommandFailed, ScorerError, UsageError
@@ -13,6 +14,10 @@ from settings import MonitorSettings
 from telemetry import logger
 
 log = logger("monitor")
+_SHORTEST_LOOK_S: Final = 2.0
+_LONGEST_LOOK_S: Final = 10.0
+_SAID_AFTER: Final = 2
+"""Looks that fail one after the other: before its first consumer has joined, a group does not exist yet."""
 
 
 class Watcher:
@@ -26,8 +31,11 @@ class Watcher:
         self._observer = Observer(silence_s(settings))
         self._group_id, self._topics = group_and_topics(settings, group_id)
         self._looked = asyncio.Event()
+        # What is told is never much older than two intervals.
+        self._timeout_s = min(_LONGEST_LOOK_S, max(_SHORTEST_LOOK_S, settings.lag_interval_s))
         self._trouble: ScorerError | None = None
         self._blind_since: datetime | None = None
+        self._misses = 0
         self.history = History()
         self.latest: LagReport | None = None
         """The last report that was made; it may be old: `report` tells."""
@@ -38,7 +46,7 @@ class Watcher:
         """Until cancelled. Raises UsageError for settings that cannot work; what Kafka refuses is told by `report`."""
         while True:
             try:
-                async with open_groups(self._settings) as groups:
+                async with open_groups(self._settings, timeout_s=self._timeout_s) as groups:
                     await self._watch(groups)
             except BrokerUnavailable as trouble:
                 self._failed(trouble)
@@ -82,9 +90,9 @@ class Watcher:
             await asyncio.sleep(max(0.0, self._settings.lag_interval_s - (clock() - began)))
 
     def _succeeded(self, report: LagReport) -> None:
-        if self._trouble is not None:
+        if self._misses >= _SAID_AFTER:
             log.info("going on", part="lag")
-        self._trouble = self._blind_since = None
+        self._trouble, self._blind_since, self._misses = None, None, 0
         if self.latest is None or self.latest.status != report.status:
             say = log.info if report.status == "OK" else log.warning
             say("lag", status=report.status, lag=report.lag, why=report.reason)
@@ -96,7 +104,8 @@ class Watcher:
         self.failures += 1
         if self._blind_since is None:
             self._blind_since = datetime.now(UTC)
-        if type(trouble) is not type(self._trouble):
+        self._misses += 1
+        if self._misses == _SAID_AFTER:
             log.warning("waiting", part="lag", why=str(trouble))
         self._trouble = trouble
         self._looked.set()
