@@ -127,7 +127,7 @@ PROBLEMS: Mapping[type[Exception], ProblemType] = {
         "broker-unavailable",
         503,
         "Broker unavailable",
-        "Kafka has not acknowledged: send the event again, with the same id.",
+        "Kafka does not answer: come back later; an event is sent again with the same id.",
     ),
     errors.SourceUnavailable: ProblemType(
         "source-unavailable", 503, "Source unavailable", "What image_uri points to does not answer: come back later."

@@ -17,6 +17,8 @@ from telemetry import Metrics, logger
 
 log = logger("consumer")
 STATE_EVERY_S = 5.0
+NEWS_EVERY_S = 1.0
+"""When what we wait for has changed: who is paged should not have to wait for the next five seconds."""
 _COMMIT_TIMEOUT_S = 10.0
 
 
@@ -36,6 +38,8 @@ class Commits:
         self._waits = waits
         self._condition = condition
         self._due = asyncio.Event()
+        self._news = False
+        waits.changed = self._tell_soon
         self._one_at_a_time = asyncio.Lock()
         self._committed: dict[Lane, int] = {}
         self.taken: Callable[[Mapping[Lane, int], int], None] | None = None
@@ -50,17 +54,25 @@ class Commits:
     async def keep_committing(self) -> None:
         """Until cancelled: commit what is due at once, and everything with its state every few seconds."""
         loop = asyncio.get_running_loop()
-        next_state = loop.time()
+        told = loop.time() - STATE_EVERY_S
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout_at(next_state):
+                async with asyncio.timeout_at(told + self._state_every_s):
                     await self._due.wait()
             self._due.clear()
             # By the clock, not by the time-out: while something is always due, that never comes.
-            everything = loop.time() >= next_state
+            everything = loop.time() >= told + self._state_every_s
             if everything:
-                next_state = loop.time() + STATE_EVERY_S
+                told, self._news = loop.time(), False
             await self.commit(everything=everything)
+
+    @property
+    def _state_every_s(self) -> float:
+        return NEWS_EVERY_S if self._news else STATE_EVERY_S
+
+    def _tell_soon(self) -> None:
+        self._news = True
+        self._due.set()
 
     async def commit(self, *, everything: bool = False, leaving: bool = False) -> bool:
         """Commit what changed, or all lanes. `leaving`: and that we go in peace. False when Kafka did not take it."""

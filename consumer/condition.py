@@ -79,6 +79,7 @@ class Condition:
             state, why, since = "waiting", f"{wait.part}: {wait.why}", wait.since.isoformat()
         elif lane.held is not None:
             state, why = "held", lane.held
+            since = lane.held_since.isoformat() if lane.held_since else None
         elif lane.idle:
             state = "idle"
         return json.dumps(

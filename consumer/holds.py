@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Coroutine
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from consumer.budget import Budget
@@ -85,7 +86,7 @@ class Holds:
         lane, offset = item.lane, item.record.at.offset
         self._waiting[lane] = [item]
         self._budget.give(1, 0)
-        lane.held = f"waiting for the source of offset {offset}"
+        lane.held, lane.held_since = f"waiting for the source of offset {offset}", datetime.now(UTC)
         lane.crashes.tried = False
         self._waits.apart("source", len(self._waiting))
         log.info("partition held", partition=lane.partition.partition, offset=offset)
@@ -114,7 +115,7 @@ class Holds:
                 self._line.start_scoring(Batch(ready))
         del self._waiting[lane]
         self._waits.apart("source", len(self._waiting))
-        lane.held = None
+        lane.held = lane.held_since = None
         log.info("partition goes on", partition=lane.partition.partition)
 
     def _drop(self, item: Item) -> None:

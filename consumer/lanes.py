@@ -1,6 +1,7 @@
 """One assigned partition: what was delivered, what is decided, and up to where its offset may be committed."""
 
 import asyncio
+from datetime import datetime
 
 from aiokafka import TopicPartition
 
@@ -22,6 +23,7 @@ class Lane:
         """Offset behind the last delivered record."""
         self.held: str | None = None
         """Why the partition is not polled: its next record waits for this."""
+        self.held_since: datetime | None = None
         self.closing = False
         """It is about to be revoked: what is not ready is not worth waiting for."""
         self.revoked = False

@@ -34,6 +34,8 @@ class Waits:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        self.changed: Callable[[], None] = lambda: None
+        """Called when a wait begins or ends."""
         self._current: dict[tuple[str, str], Wait] = {}
 
     @property
@@ -65,6 +67,7 @@ class Waits:
             self._current[part, who] = Wait(part, why, since or datetime.now(UTC))
             self._metrics.paused.labels(reason=part).set(1)
             log.warning("waiting", part=part, why=why)
+            self.changed()
 
     def apart(self, part: str, partitions: int) -> None:
         """So many partitions wait for `part` by themselves, while the others go on."""
@@ -77,3 +80,4 @@ class Waits:
                 self._metrics.paused.labels(reason=part).set(0)
             waited_s = (datetime.now(UTC) - wait.since).total_seconds()
             log.info("going on", part=part, waited_s=round(waited_s, 1))
+            self.changed()

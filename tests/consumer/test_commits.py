@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,9 +11,11 @@ from broker.topics import inspect
 from consumer import commits
 from consumer.commits import Commits
 from consumer.hops import Parts
+from consumer.waits import Waits
 from consumer.worker import Worker
 from errors import DependencyAway
 from settings import Settings
+from telemetry import Metrics
 from tests.consumer.conftest import open_parts
 
 
@@ -21,7 +24,8 @@ class Busy(Commits):
 
     def __init__(self) -> None:
         nothing: Any = None
-        super().__init__(nothing, nothing, nothing, nothing, nothing)
+        self.waits = Waits(Metrics())
+        super().__init__(nothing, nothing, self.waits, nothing, nothing)
         self.whole = asyncio.Event()
 
     async def commit(self, *, everything: bool = False, leaving: bool = False) -> bool:
@@ -42,6 +46,21 @@ async def test_partitions_that_wait_tell_their_state_however_busy_the_others_are
         for _ in range(3):
             await asyncio.wait_for(busy.whole.wait(), timeout=5)
             busy.whole.clear()
+    finally:
+        committing.cancel()
+
+
+async def test_what_a_consumer_waits_for_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commits, "STATE_EVERY_S", 600.0)
+    monkeypatch.setattr(commits, "NEWS_EVERY_S", 0.1)
+    busy = Busy()
+    committing = asyncio.create_task(busy.keep_committing())
+    try:
+        await asyncio.wait_for(busy.whole.wait(), timeout=5)
+        for change in (partial(busy.waits.begin, "store", "refused"), partial(busy.waits.end, "store")):
+            busy.whole.clear()
+            change()
+            await asyncio.wait_for(busy.whole.wait(), timeout=5)
     finally:
         committing.cancel()
 
