@@ -101,7 +101,9 @@ async def _listen(settings: ApiSettings, listen_on: Literal["port", "health_port
     except OSError as error:
         raise UsageError(f"SCORER_HOST={host} is no address of this machine: {error.strerror}") from error
     family, _, _, _, address = found[0]
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # By its protocol asyncio knows that it is TCP, and sends small answers at once: else the second one on a connection
+    # waits 40 ms for the acknowledgement of the first.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setblocking(False)

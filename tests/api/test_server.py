@@ -48,6 +48,22 @@ async def test_url_is_told_once_it_answers() -> None:
         assert (await client.get(f"{url}/livez")).status_code == 200
 
 
+async def test_a_small_answer_is_not_kept_back_until_the_one_before_is_acknowledged() -> None:
+    loop = asyncio.get_running_loop()
+    async with serving({}) as (url, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        seconds = []
+        for _ in range(30):
+            asked = loop.time()
+            writer.write(b"GET /livez HTTP/1.1\r\nhost: here\r\n\r\n")
+            head = await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(int(head.lower().partition(b"content-length:")[2].split()[0]))
+            seconds.append(loop.time() - asked)
+        writer.close()
+    # The first answers on a connection are acknowledged at once, whoever waits.
+    assert min(seconds[20:]) < 0.02
+
+
 async def test_ipv6_host_stands_in_brackets() -> None:
     if not socket.has_ipv6:
         pytest.skip("no IPv6 here")
