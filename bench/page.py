@@ -14,6 +14,8 @@ from bench.report import figure
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
 _BLOCK = re.compile(r"(<!-- bench ([a-z]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_LEFT_OUT = re.compile(", p99 theirs / ours$")
+"""Rows that the JSON has and the page does not: the times themselves stand there."""
 _HEADING = "| | engine | min | median | max | | goal |\n|---|---|---|---|---|---|---|\n"
 
 Report = Mapping[str, Any]
@@ -27,16 +29,20 @@ def fill(text: str, reports: Sequence[Report]) -> str:
     rows: dict[str, dict[tuple[str, str], str]] = {}
     for report in reports:
         for result in report["results"]:
+            if _LEFT_OUT.search(result["name"]):
+                continue
             rows.setdefault(result["case"], {})[result["name"], result["engine"]] = _row(result)
         for skipped in report["skipped"]:
             reason = " ".join(skipped["reason"].split())
             rows.setdefault(skipped["case"], {})[reason, ""] = f"| not measured: {reason} | | | | | | |\n"
     machines = {_machine(report): None for report in reports}
+    rounds = {result["case"]: _rounds(report) for report in reports for result in report["results"]}
 
     def block(match: re.Match[str]) -> str:
         begin, name, end = match.groups()
         if name == "machine":
-            return f"{begin}{''.join(machines)}{end}" if machines else match.group()
+            told = "; ".join(f"{case} {how}" for case, how in rounds.items())
+            return f"{begin}{''.join(machines)}\nRounds: {told}.\n{end}" if machines else match.group()
         return f"{begin}{_HEADING}{''.join(rows[name].values())}{end}" if name in rows else match.group()
 
     return _BLOCK.sub(block, text)
@@ -46,7 +52,8 @@ def _row(result: Mapping[str, Any]) -> str:
     least, median, most = (figure(result[name]) for name in ("min", "median", "max"))
     missed = " (missed)" if result["met"] is False else ""
     goal = f"{result['goal'] or ''}{missed}"
-    return f"| {result['name']} | {result['engine']} | {least} | **{median}** | {most} | {result['unit']} | {goal} |\n"
+    what = f"{result['name']} ({result['note']})" if result["note"] else result["name"]
+    return f"| {what} | {result['engine']} | {least} | **{median}** | {most} | {result['unit']} | {goal} |\n"
 
 
 def _machine(report: Report) -> str:
@@ -54,12 +61,15 @@ def _machine(report: Report) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     gpu = machine["cuda"] or "no GPU"
     memory = f"{machine['memory_mb'] / 1024:.0f} GiB"
-    options = report["options"]
     return (
         f"{machine['processor']}, {machine['cores']} cores, {memory}, {gpu}; Python {machine['python']}, {versions}; "
-        f"weights {report['weights']}, {options['repetitions']} repetitions of about {options['seconds']:g} s, "
-        f"seed {options['seed']}.\n"
+        f"weights {report['weights']}, seed {report['options']['seed']}.\n"
     )
+
+
+def _rounds(report: Report) -> str:
+    options = report["options"]
+    return f"{options['repetitions']} of about {options['seconds']:g} s"
 
 
 def main(arguments: Sequence[str]) -> None:
