@@ -47,6 +47,7 @@ async def test_the_drain_ends_in_time_with_a_hung_engine(kafka: str, migrated_ur
         assert await stops_in_time(member) == 1
 
 
+@pytest.mark.soak
 async def test_the_drain_ends_in_time_with_a_silent_database(kafka: str, migrated_url: str) -> None:
     real = urlsplit(migrated_url).port or 5432
     async with run_proxy(real) as proxy:

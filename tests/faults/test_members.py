@@ -50,6 +50,7 @@ def state(member: Member) -> str:
     return Path(f"/proc/{member.process.pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
+@pytest.mark.soak
 async def test_a_member_scores_with_the_fake_engine_freezes_thaws_and_drains(member_settings: dict[str, Any]) -> None:
     async with await start_member(member_settings | {"health_port": 0}) as member:
         await member.joined()

@@ -70,7 +70,10 @@ async def test_a_schema_that_is_behind_names_the_command_that_mends_it(
 
 @pytest.mark.parametrize(
     ("setting", "value"),
-    [("database_url", "postgresql://u:secret@127.0.0.1:1/d"), ("kafka_bootstrap_servers", "127.0.0.1:1")],
+    [
+        pytest.param("database_url", "postgresql://u:secret@127.0.0.1:1/d", marks=pytest.mark.soak),
+        ("kafka_bootstrap_servers", "127.0.0.1:1"),
+    ],
 )
 async def test_a_dependency_that_stays_away_ends_the_start_at_its_deadline(
     scorer_settings: dict[str, Any], setting: str, value: str
