@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import uuid
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
@@ -12,14 +11,14 @@ import psycopg
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
-from broker.topics import create_topics, inspect
+from broker.topics import inspect
 from settings import Settings
 from store.groups import Group
 from store.store import Store, open_store
 from telemetry import Metrics
 from tests.checkpoints import sample_images
 from tests.cli.commands import Done, run
-from tests.consumer.conftest import running
+from tests.consumer.conftest import running, settings_of_its_own
 from tests.consumer.test_worker import cloud_event, drained, servers, url
 from tests.kafka_tools import partitions_of, publish, read_all, rows
 from tests.store.makers import at, dead_letter
@@ -35,13 +34,9 @@ OUTCOMES = 'select partition, "offset", resolution, delivery_count from dead_let
 @pytest.fixture
 async def settings(kafka: str, migrated_url: str, checkpoint: Path) -> Settings:
     """One partition, so that a test knows the offsets."""
-    name = f"t-{uuid.uuid4().hex[:12]}"
-    made = Settings(
-        kafka_bootstrap_servers=kafka, kafka_topic=name, kafka_group_id=name, database_url=migrated_url,
-        weights=str(checkpoint), threads=1, drain_timeout_s=20, _env_file=None,
-    )  # fmt: skip
-    await create_topics(made, max_image_bytes=made.max_image_bytes, partitions=1)
-    return made
+    return await settings_of_its_own(
+        1, kafka_bootstrap_servers=kafka, database_url=migrated_url, weights=str(checkpoint)
+    )
 
 
 @pytest.fixture

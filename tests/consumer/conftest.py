@@ -5,6 +5,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,24 +23,25 @@ from tracing.spans import Tracing
 PARTITIONS = 3
 
 
+async def settings_of_its_own(partitions: int, **given: Any) -> Settings:
+    """Settings with topics and a group of the test's own, beside what is `given`."""
+    name = f"t-{uuid.uuid4().hex[:12]}"
+    made = Settings(kafka_topic=name, kafka_group_id=name, threads=1, drain_timeout_s=20, _env_file=None, **given)
+    await create_topics(made, max_image_bytes=made.max_image_bytes, partitions=partitions)
+    return made
+
+
 @pytest.fixture
 async def settings(kafka: str, migrated_url: str, checkpoint: Path, tmp_path: Path) -> Settings:
     """Settings with topics, group and schema of the test's own."""
-    name = f"t-{uuid.uuid4().hex[:12]}"
-    made = Settings(
+    return await settings_of_its_own(
+        PARTITIONS,
         kafka_bootstrap_servers=kafka,
-        kafka_topic=name,
-        kafka_group_id=name,
         database_url=migrated_url,
         weights=str(checkpoint),
-        threads=1,
         cache_entries=0,  # tests count inferences, and publish the same pictures again and again
         uri_file_roots=str(tmp_path),
-        drain_timeout_s=20,
-        _env_file=None,
     )
-    await create_topics(made, max_image_bytes=made.max_image_bytes, partitions=PARTITIONS)
-    return made
 
 
 class Running:
