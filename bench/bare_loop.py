@@ -29,6 +29,7 @@ from inference.engine import Engine
 from inference.model import load_model
 from inference.preprocess import Preprocessing, stack
 from inference.reading import reader
+from inference.torch_threads import compute_with
 from settings import InferenceSettings, load
 from telemetry import configure_logging
 
@@ -85,7 +86,7 @@ def decoder(settings: InferenceSettings, preprocessing: Preprocessing, precision
 
 def overlapped(images: Sequence[bytes], decode_one: Decode, engine: Engine, batch: int) -> tuple[float, int]:
     """Seconds, and the images computed in them; so also `serial`."""
-    with ThreadPoolExecutor(usable_cores()) as pool:
+    with ThreadPoolExecutor(usable_cores(), initializer=compute_with, initargs=(1,)) as pool:
         remaining = iter(images)
         decoding: deque[Future[Tensor]] = deque()
 

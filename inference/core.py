@@ -5,6 +5,7 @@ import math
 import time
 import warnings
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
@@ -24,6 +25,7 @@ from inference.reading import reader
 from inference.result_cache import ResultCache
 from inference.results import Results
 from inference.threads import died, serving
+from inference.torch_threads import compute_with
 from inference.works import PRIORITIES, Call, Priority, Waiter, Work
 from schemas.predictions import ModelInfo, Prediction
 from settings import InferenceSettings
@@ -155,7 +157,12 @@ class InferenceCore:
 @asynccontextmanager
 async def open_core(settings: InferenceSettings, metrics: Metrics) -> AsyncIterator[InferenceCore]:
     """Load what the settings name, warm it up, and close it at the end. Raises UsageError, WeightsUnreachable."""
-    info, preprocessing, engine = await asyncio.to_thread(_load, settings)
+    # In a thread that ends: the pool of threads that torch may have made for it ends as well.
+    loader = ThreadPoolExecutor(1, thread_name_prefix="load")
+    try:
+        info, preprocessing, engine = await asyncio.get_running_loop().run_in_executor(loader, _load, settings)
+    finally:
+        loader.shutdown(wait=False)
     async with run_core(info, preprocessing, engine, settings, metrics) as core:
         yield core
 
@@ -174,6 +181,7 @@ async def run_core(
     """A core over an engine that is there already. Who still waits at the end is refused with Overloaded."""
     # Pillow remarks on odd metadata of pictures that it reads all the same; that is nobody's concern here.
     warnings.filterwarnings("ignore", module=r"PIL\.")
+    compute_with(1)
     begun = time.perf_counter()
     core = InferenceCore(info, preprocessing, engine, settings, metrics)
     async with core.running():

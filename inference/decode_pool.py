@@ -13,6 +13,7 @@ from inference.preprocess import Preprocessing
 from inference.reading import Read
 from inference.results import Results
 from inference.threads import died
+from inference.torch_threads import compute_with
 from inference.works import Priority, Work
 from settings import InferenceSettings
 
@@ -34,6 +35,7 @@ class Decoder:
         self._share = settings.cache_entries > 0
 
     def serve(self, priority: Priority) -> None:
+        compute_with(1)
         while (work := self._line.take_encoded(priority)) is not None:
             ready: Work | None = None
             try:

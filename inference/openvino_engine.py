@@ -37,8 +37,6 @@ class OpenVinoEngine:
             raise UsageError(f"SCORER_PRECISION={self.precision}: OpenVINO has {there} on this CPU")
         network = calibrated(model, settings) if self.precision == "int8" else converted(model, settings)
         self._network = Compiled(network, model.preprocessing, self.precision, engine_threads(settings.threads))
-        # What is left to torch is small, or runs in the decode threads, of which there is one for each core.
-        torch.set_num_threads(1)
 
     def predict(self, batch: Tensor) -> Tensor:
         """See Engine.predict."""

@@ -9,6 +9,7 @@ from errors import UsageError
 from inference.cores import engine_threads
 from inference.model import Model
 from inference.preprocess import Preprocessing
+from inference.torch_threads import compute_with
 from settings import InferenceSettings
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -36,11 +37,12 @@ class TorchEngine:
         self._preprocessing: Preprocessing = model.preprocessing
         self._dtype = DTYPES[self.precision]
         self._network = model.network.to(self._device, self._dtype).to(memory_format=torch.channels_last)
-        if self._device.type == "cpu":
-            torch.set_num_threads(engine_threads(settings.threads))
+        self._threads = engine_threads(settings.threads)
 
     def predict(self, batch: Tensor) -> Tensor:
         """See Engine.predict."""
+        if self._device.type == "cpu":
+            compute_with(self._threads)
         with torch.inference_mode(), self._exact():
             if self._device.type == "cuda":
                 # From pinned memory the copy runs beside the work that the device still has.
