@@ -13,6 +13,7 @@ from inference import choice, cores, measurement
 from inference.choice import open_engine
 from inference.model import Model, load_model
 from inference.openvino_engine import OpenVinoEngine
+from inference.torch_engine import TorchEngine
 from settings import Settings
 
 
@@ -136,7 +137,7 @@ def test_under_a_quota_of_one_processor_an_engine_has_one_thread(
     monkeypatch.setattr(cores, "usable_cores", partial(cores.usable_cores, tmp_path, tmp_path / "membership"))
     settings = auto.model_copy(update={"threads": 0})
     torch.set_num_threads(3)
-    assert opened(model, settings, engine="torch") == ("torch", "fp32")
+    TorchEngine(model, settings).predict(torch.zeros(1, 3, 64, 64))
     assert torch.get_num_threads() == 1
     compiled = OpenVinoEngine(model, settings)._network._requests[torch.uint8].get_compiled_model()
     assert compiled.get_property("INFERENCE_NUM_THREADS") == 1
