@@ -69,7 +69,7 @@ class Scale:
         yield Axis("rows", tuple(Point(f"{count} rows", rows=count) for count in rows), Goal(at_least=0.8))
         yield Axis(
             "consumers",
-            tuple(Point(f"{count} consumers", records=240, consumers=count, model=True) for count in (1, 2)),
+            tuple(Point(f"{count} consumers", records=600, consumers=count, model=True) for count in (1, 2)),
             Goal(at_least=1.0),
         )
 
