@@ -22,6 +22,7 @@ run: .venv/installed ## start everything on this machine and score sample photos
 	@exec $(PY) -m cli.main up $(ARGS)
 
 test: .venv/installed ## run the tests (ARGS="..." goes to pytest)
+	@sh tests/deploy/fetch_promtool.sh .venv/bin
 	$(PY) -m pytest -n 3 --dist loadscope $(ARGS)
 
 faults: .venv/installed ## run the tests of faults that take their time (ARGS="..." goes to pytest)
