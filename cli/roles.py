@@ -24,6 +24,7 @@ from errors import Transient
 from inference.core import InferenceCore, open_core
 from monitor.export import LagCollector
 from monitor.watcher import Watcher
+from schemas.http import CheckResult
 from settings import Settings
 from sources.fetcher import SourceFetcher, open_fetcher
 from store.store import Store, open_store
@@ -79,7 +80,7 @@ async def run_all(settings: Settings, stop: asyncio.Event, announce: Announce = 
         worker, watcher = _worker(rooms, cluster), Watcher(settings)
         # Several replicas run the watcher, one of them exports.
         rooms.metrics.registry.register(LagCollector(watcher, lambda: worker.leads))
-        app = _app(rooms, rooms.checks() | {"consumer": worker.trouble}, watcher)
+        app = _app(rooms, rooms.checks() | {"consumer": _consuming(worker)}, watcher)
         async with asyncio.TaskGroup() as roles:
             consuming = roles.create_task(_consume(worker, stop), name="consumer")
             roles.create_task(serve(app, settings, on_ready=announce, stop=stop), name="api")
@@ -99,7 +100,7 @@ async def run_consumer(settings: Settings, stop: asyncio.Event) -> int:
             consuming = roles.create_task(_consume(worker, stop), name="consumer")
             roles.create_task(_stop_worker(worker, stop), name="stop")
             if settings.health_port is not None:
-                checks = rooms.checks() | {"consumer": worker.trouble}
+                checks = rooms.checks() | {"consumer": _consuming(worker)}
                 app = create_health_app(checks, rooms.metrics, trouble=rooms.core.trouble)
                 answering = serve(app, settings, on_ready=output.line, stop=stop, listen_on="health_port")
                 roles.create_task(answering, name="health")
@@ -135,6 +136,18 @@ def _check(ping: Callable[[], Awaitable[None]]) -> Check:
         except Transient as trouble:
             return str(trouble)
         return None
+
+    return check
+
+
+def _consuming(worker: Worker) -> Check:
+    """An operator's pause is named and takes nothing out of rotation: neither the API beside it nor the member."""
+
+    async def check() -> str | CheckResult | None:
+        trouble, pause = await worker.trouble(), worker.pause
+        if trouble is None and pause is not None:
+            return CheckResult(ok=True, state="paused", reason=str(pause))
+        return trouble
 
     return check
 

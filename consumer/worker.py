@@ -26,6 +26,7 @@ from consumer.waits import Waits
 from consumer.watchdog import Watchdog
 from errors import SafetyLimit, ScorerError
 from settings import ConsumerSettings
+from store.groups import Pause
 from telemetry import TRACED, logger, with_trace
 
 log = logger("consumer")
@@ -149,9 +150,14 @@ class Worker:
         """We have the topic's first partition: at most one member of the group does."""
         return any(place.partition == 0 for place in self._assignment.lanes)
 
+    @property
+    def pause(self) -> Pause | None:
+        """The operator's, while it holds."""
+        return self._pauses.pause
+
     async def trouble(self) -> str | None:
-        """Why this consumer makes no progress at the moment, or None."""
-        if wait := self.waits.current:
+        """Why this consumer makes no progress at the moment though nobody has paused it, or None."""
+        if wait := self.waits.trouble:
             return f"{wait.part} since {wait.since:%H:%M:%S}: {wait.why}"
         held = [
             f"partition {lane.partition.partition}: {lane.held}"
