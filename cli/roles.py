@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from api.app import create_app, create_health_app
 from api.server import serve
 from api.services import Check, Services
+from broker.election import Election
 from broker.publisher import Publisher, open_publisher
 from broker.topics import Cluster, inspect
 from cli import output
@@ -22,7 +23,7 @@ from consumer.membership import unless
 from consumer.worker import Worker
 from errors import Transient
 from inference.core import InferenceCore, open_core
-from monitor.export import LagCollector
+from monitor.export import LagCollector, election_of
 from monitor.watcher import Watcher
 from schemas.http import CheckResult
 from settings import Settings
@@ -78,14 +79,16 @@ async def run_all(settings: Settings, stop: asyncio.Event, announce: Announce = 
             cluster = await wait_for_cluster(settings)
             rooms = await stack.enter_async_context(open_rooms(settings, tracing))
         worker, watcher = _worker(rooms, cluster), Watcher(settings)
-        # Several replicas run the watcher, one of them exports.
-        rooms.metrics.registry.register(LagCollector(watcher, lambda: worker.leads))
+        election = election_of(settings, watcher)
+        collector = LagCollector(watcher, lambda: election.won or (election.refused and worker.leads))
+        rooms.metrics.registry.register(collector)
         app = _app(rooms, rooms.checks() | {"consumer": _consuming(worker)}, watcher)
         async with asyncio.TaskGroup() as roles:
             consuming = roles.create_task(_consume(worker, stop), name="consumer")
             roles.create_task(serve(app, settings, on_ready=announce, stop=stop), name="api")
             roles.create_task(_stop_worker(worker, stop), name="stop")
             roles.create_task(_watch(watcher, stop), name="lag")
+            roles.create_task(_stand(election, stop), name="election")
     return 0 if consuming.result() else 1
 
 
@@ -171,6 +174,10 @@ async def _consume(worker: Worker, stop: asyncio.Event) -> bool:
 
 async def _watch(watcher: Watcher, stop: asyncio.Event) -> None:
     await unless(stop, watcher.run())
+
+
+async def _stand(election: Election, stop: asyncio.Event) -> None:
+    await unless(stop, election.stand())
 
 
 async def _stop_worker(worker: Worker, stop: asyncio.Event) -> None:

@@ -11,13 +11,23 @@ from math import inf, nan
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from broker.election import Election
 from errors import ScorerError
 from monitor.watcher import Watcher
 from schemas.lag import SEVERITIES, LagReport
+from settings import MonitorSettings
+
+
+def election_of(settings: MonitorSettings, watcher: Watcher) -> Election:
+    """Between all processes that could export the group's lag, by the consumer group's name with .monitor behind it."""
+    return Election(settings, f"{settings.kafka_group_id}.monitor", watcher.seeing)
 
 
 class LagCollector(Collector):
-    """To be registered with the process's metrics. `exports` says whether this process is the one that exports."""
+    """To be registered with the process's metrics. `exports` says whether this process is the one that exports the lag.
+
+    How its own looks went each process tells.
+    """
 
     def __init__(self, watcher: Watcher, exports: Callable[[], bool] = lambda: True) -> None:
         self._watcher = watcher
@@ -28,9 +38,9 @@ class LagCollector(Collector):
         return ()
 
     def collect(self) -> Iterable[Metric]:
+        yield from _sampling(self._watcher)
         if not self._exports():
             return
-        yield from _sampling(self._watcher)
         try:
             report = self._watcher.report()
         except ScorerError:
