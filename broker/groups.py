@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, TypeVar
 
 from aiokafka import errors as kafka
@@ -23,7 +23,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.record.memory_records import MemoryRecords
 
-from broker.clients import open_client
+from broker.clients import connection_options
 from broker.failures import kafka_failures
 from broker.samples import GroupSample, Member, PartitionSample, Place
 from errors import UsageError
@@ -218,8 +218,22 @@ class Groups:
 @asynccontextmanager
 async def open_groups(settings: KafkaSettings, *, timeout_s: float = 10.0) -> AsyncIterator[Groups]:
     """Connected, and closed at the end. Raises BrokerUnavailable, and UsageError when no broker is named."""
-    async with open_client(settings, timeout_s=timeout_s) as client:
+    client = AIOKafkaClient(
+        **connection_options(settings), client_id="streamscorer", request_timeout_ms=int(timeout_s * 1000)
+    )
+    try:
+        with kafka_failures(settings):
+            async with asyncio.timeout(timeout_s):
+                await client.bootstrap()
         yield Groups(settings, client, timeout_s)
+    finally:
+        closing = asyncio.create_task(client.close(), name="close-groups")
+        await asyncio.wait([closing], timeout=timeout_s)
+        closing.cancel()
+        await asyncio.wait([closing], timeout=timeout_s)
+        if closing.done():
+            with suppress(kafka.KafkaError, asyncio.CancelledError):
+                closing.result()
 
 
 def _check(code: int, what: str) -> None:
