@@ -7,7 +7,7 @@ ARGS ?=
 PY := .venv/bin/python
 # Each one is tried in this order: what the shell calls python3, then the newest.
 PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
-CHECKED := *.py schemas inference store broker sources consumer api monitor tracing embedded bench cli deploy tests
+CHECKED := *.py settings schemas inference store broker sources consumer api monitor tracing embedded bench cli deploy tests
 
 .PHONY: help install run test faults soak bench check docker clean another-torch
 .DEFAULT_GOAL := help
