@@ -24,9 +24,9 @@ def election_of(settings: MonitorSettings, watcher: Watcher) -> Election:
 
 
 class LagCollector(Collector):
-    """To be registered with the process's metrics. `exports` says whether this process is the one that exports the lag.
+    """To be registered with the process's metrics. `exports` says whether this process is the one that exports.
 
-    How its own looks went each process tells.
+    When the lag was last known is told by that one, and by all that cannot see: so it grows old where nobody exports.
     """
 
     def __init__(self, watcher: Watcher, exports: Callable[[], bool] = lambda: True) -> None:
@@ -38,8 +38,9 @@ class LagCollector(Collector):
         return ()
 
     def collect(self) -> Iterable[Metric]:
-        yield from _sampling(self._watcher)
-        if not self._exports():
+        exports = self._exports()
+        yield from _sampling(self._watcher, told=exports or not self._watcher.seeing.is_set())
+        if not exports:
             return
         try:
             report = self._watcher.report()
@@ -50,11 +51,11 @@ class LagCollector(Collector):
         yield from _kafka_exporter(report)
 
 
-def _sampling(watcher: Watcher) -> Iterable[Metric]:
+def _sampling(watcher: Watcher, *, told: bool) -> Iterable[Metric]:
     failures = CounterMetricFamily("scorer_lag_sample_failures", "Looks at the group that failed")
     failures.add_metric((), watcher.failures)
     yield failures
-    if watcher.latest is not None:
+    if told and watcher.latest is not None:
         when = _gauge("scorer_lag_sample_timestamp_seconds", "When the group's lag was last known")
         when.add_metric((), watcher.latest.at.timestamp())
         yield when
