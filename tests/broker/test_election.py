@@ -54,10 +54,10 @@ async def test_who_has_won_keeps_it_while_others_come_and_go(enter: Enter) -> No
     first = enter(1.0)
     await eventually(lambda: first.election.won)
     second, third = enter(1.0), enter(1.0)
-    settled = time.monotonic() + 2.0
+    settled = time.monotonic() + 1.0
     await eventually(lambda: winners(first, second, third) == [first] and time.monotonic() > settled)
     await second.leave()
-    settled = time.monotonic() + 2.0
+    settled = time.monotonic() + 1.0
     await eventually(lambda: winners(first, third) == [first] and time.monotonic() > settled)
 
 

@@ -17,7 +17,7 @@ from settings import KafkaSettings
 from tests.system.processes import Command, command
 from tests.waiting import eventually
 
-SESSION_S, LAG_INTERVAL_S, PARTITIONS = 2.0, 0.5, 3
+SESSION_S, LAG_INTERVAL_S, PARTITIONS = 1.0, 0.5, 3
 
 
 @pytest.fixture
@@ -80,11 +80,11 @@ async def test_each_series_of_the_lag_comes_from_one_process_whatever_happens_to
         (second,) = set(processes) - {first}
 
         processes[first].send(signal.SIGSTOP)
-        await eventually(lambda: scraper.alone(second), within_s=4 * SESSION_S)
+        await eventually(lambda: scraper.alone(second), within_s=8 * SESSION_S)
         processes[first].send(signal.SIGCONT)
         awake = time.monotonic() + SESSION_S
         while time.monotonic() < awake:
             assert await scraper.exporters() == [second]
 
         processes[second].send(signal.SIGKILL)
-        await eventually(lambda: scraper.alone(first), within_s=4 * SESSION_S)
+        await eventually(lambda: scraper.alone(first), within_s=8 * SESSION_S)
