@@ -69,3 +69,31 @@ async def test_each_role_tells_the_lag_and_one_process_exports_it(
         async with running(roles.run_api, settings, capsys) as api:
             await eventually(lambda: up_to_date(api))
             assert "scorer_consumer_lag" not in (await client.get(f"{api}/metrics")).text
+
+
+@pytest.mark.soak
+async def test_of_two_processes_with_every_role_one_exports_the_lag_however_often_partitions_move(
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(roles, "open_core", open_fake_core)
+    settings = settings.model_copy(update={"port": 0, "lag_interval_s": 0.5})
+    async with httpx.AsyncClient(trust_env=False) as client, running(roles.run_all, settings, capsys) as lasting:
+
+        async def exports(url: str) -> bool:
+            return "scorer_consumer_lag_records{" in (await client.get(f"{url}/metrics")).text
+
+        await eventually(lambda: exports(lasting))
+        async with running(roles.run_all, settings, capsys) as other:
+
+            async def members() -> bool:
+                reports = [(await client.get(f"{url}/lag")).json() for url in (lasting, other)]
+                return [report.get("members") for report in reports] == [2, 2]
+
+            await eventually(members)
+            assert await exports(lasting)
+            assert not await exports(other)
+        async with running(roles.run_all, settings, capsys) as another:
+            assert await exports(lasting)
+            assert not await exports(another)
