@@ -7,7 +7,7 @@ ARGS ?=
 PY := .venv/bin/python
 # Each one is tried in this order: what the shell calls python3, then the newest.
 PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
-CHECKED := *.py schemas inference store broker sources consumer api monitor tracing embedded bench cli deploy tests
+CHECKED := *.py settings schemas inference store broker sources consumer api monitor tracing embedded bench cli deploy tests
 
 .PHONY: help install run test faults soak bench check docker clean another-torch
 .DEFAULT_GOAL := help
@@ -22,6 +22,7 @@ run: .venv/installed ## start everything on this machine and score sample photos
 	@exec $(PY) -m cli.main up $(ARGS)
 
 test: .venv/installed ## run the tests (ARGS="..." goes to pytest)
+	@sh tests/deploy/fetch_promtool.sh .venv/bin
 	$(PY) -m pytest -n 3 --dist loadscope $(ARGS)
 
 faults: .venv/installed ## run the tests of faults that take their time (ARGS="..." goes to pytest)

@@ -32,7 +32,10 @@ async def livez(vitals: VitalsOf) -> dict[str, str]:
     responses=describe(503),
 )
 async def readyz(vitals: VitalsOf) -> Readiness:
-    """Asks every dependency and names those that do not work; 503 also while the process drains."""
+    """Asks every dependency and names those that do not work; 503 also while the process drains.
+
+    A consumer that an operator has paused is ready, with `state: paused`: nothing is wrong with it.
+    """
     return Readiness(status="ready", checks=await _checked(vitals))
 
 
@@ -59,22 +62,22 @@ async def metrics(request: Request, vitals: VitalsOf) -> Response:
 async def _checked(vitals: Vitals) -> dict[str, CheckResult]:
     """Every check at once, each with its deadline. Raises NotReady with all of them when one fails."""
     names = list(vitals.checks)
-    reasons = dict(zip(names, await asyncio.gather(*map(_reason, vitals.checks.values())), strict=True))
+    results = dict(zip(names, await asyncio.gather(*map(_result, vitals.checks.values())), strict=True))
     if vitals.stopping.is_set():
-        reasons["process"] = "is stopping"
-    results = {name: CheckResult(ok=reason is None, reason=reason) for name, reason in reasons.items()}
-    wrong = "; ".join(f"{name}: {reason}" for name, reason in reasons.items() if reason is not None)
+        results["process"] = CheckResult(ok=False, reason="is stopping")
+    wrong = "; ".join(f"{name}: {result.reason}" for name, result in results.items() if not result.ok)
     if wrong:
         shown = {name: result.model_dump(exclude_none=True) for name, result in results.items()}
         raise NotReady(wrong, checks=shown, **{k: v for k, v in vitals.about.items() if v is not None})
     return results
 
 
-async def _reason(check: Check) -> str | None:
+async def _result(check: Check) -> CheckResult:
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
-            return await check()
+            found = await check()
     except TimeoutError:
-        return f"no answer within {CHECK_TIMEOUT_S:g} s"
+        found = f"no answer within {CHECK_TIMEOUT_S:g} s"
     except Transient as error:
-        return str(error)
+        found = str(error)
+    return found if isinstance(found, CheckResult) else CheckResult(ok=found is None, reason=found)

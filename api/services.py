@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, FastAPI, Request
 
+from schemas.http import CheckResult
 from settings import ApiSettings
 from telemetry import Metrics
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:  # the rooms are heavy, their types are all that is needed her
     from store.store import Store
     from tracing.spans import Tracing
 
-Check = Callable[[], Awaitable[str | None]]
-"""Asks one dependency: None when it works, else the reason in words."""
+Check = Callable[[], Awaitable[str | CheckResult | None]]
+"""Asks one dependency: None when it works, else the reason in words; or the whole result, where more is to be said."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.client import AIOKafkaClient
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import KafkaError
 
@@ -104,6 +105,30 @@ def build_producer(settings: KafkaSettings) -> AIOKafkaProducer:
         max_batch_size=MIB,
         request_timeout_ms=10_000,
     )
+
+
+@asynccontextmanager
+async def open_client(settings: KafkaSettings, *, timeout_s: float) -> AsyncIterator[AIOKafkaClient]:
+    """For requests that we make ourselves: connected, and closed at the end in bounded time.
+
+    `timeout_s`: for connecting, and for each request. Raises BrokerUnavailable, and UsageError when no broker is named.
+    """
+    client = AIOKafkaClient(
+        **connection_options(settings), client_id="streamscorer", request_timeout_ms=int(timeout_s * 1000)
+    )
+    try:
+        with kafka_failures(settings):
+            async with asyncio.timeout(timeout_s):
+                await client.bootstrap()
+        yield client
+    finally:
+        closing = asyncio.create_task(client.close(), name="close-client")
+        await asyncio.wait([closing], timeout=timeout_s)
+        closing.cancel()
+        await asyncio.wait([closing], timeout=timeout_s)
+        if closing.done():
+            with suppress(KafkaError, asyncio.CancelledError):
+                closing.result()
 
 
 @asynccontextmanager

@@ -31,7 +31,7 @@ _METAVARS: Final = {int: "INTEGER", float: "NUMBER", Path: "PATH", SecretStr: "S
 def with_settings(
     *rooms: Room, logs: Logs | None = "warning"
 ) -> Callable[[Callable[Concatenate[Settings, P], int | None]], Callable[..., int]]:
-    """Give the command an option for each field of `rooms` (models of settings.py, or names of single fields).
+    """Give the command an option for each field of `rooms` (models of settings/, or names of single fields).
 
     `logs`: the command writes logs, from this level on where LOG_LEVEL is not set; None: it writes none.
     """

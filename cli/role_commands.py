@@ -72,7 +72,8 @@ def api(settings: Settings) -> int:
 def monitor(settings: Settings) -> int:
     """Watch the lag of the consumer group, and serve it on HEALTH_PORT, with its metrics.
 
-    Light: it needs neither the model nor the database. One process of this role, or none beside `all`.
+    Light: it needs neither the model nor the database. Of all processes of this role and of `all` one exports the
+    lag, by Kafka's choice; when it ends, another one does.
     """
     from cli.monitor import run_monitor
 

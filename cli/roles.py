@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from api.app import create_app, create_health_app
 from api.server import serve
 from api.services import Check, Services
+from broker.election import Election
 from broker.publisher import Publisher, open_publisher
 from broker.topics import Cluster, inspect
 from cli import output
@@ -22,8 +23,9 @@ from consumer.membership import unless
 from consumer.worker import Worker
 from errors import Transient
 from inference.core import InferenceCore, open_core
-from monitor.export import LagCollector
+from monitor.export import LagCollector, election_of
 from monitor.watcher import Watcher
+from schemas.http import CheckResult
 from settings import Settings
 from sources.fetcher import SourceFetcher, open_fetcher
 from store.store import Store, open_store
@@ -77,14 +79,16 @@ async def run_all(settings: Settings, stop: asyncio.Event, announce: Announce = 
             cluster = await wait_for_cluster(settings)
             rooms = await stack.enter_async_context(open_rooms(settings, tracing))
         worker, watcher = _worker(rooms, cluster), Watcher(settings)
-        # Several replicas run the watcher, one of them exports.
-        rooms.metrics.registry.register(LagCollector(watcher, lambda: worker.leads))
-        app = _app(rooms, rooms.checks() | {"consumer": worker.trouble}, watcher)
+        election = election_of(settings, watcher)
+        collector = LagCollector(watcher, lambda: election.won or (election.refused and worker.leads))
+        rooms.metrics.registry.register(collector)
+        app = _app(rooms, rooms.checks() | {"consumer": _consuming(worker)}, watcher)
         async with asyncio.TaskGroup() as roles:
             consuming = roles.create_task(_consume(worker, stop), name="consumer")
             roles.create_task(serve(app, settings, on_ready=announce, stop=stop), name="api")
             roles.create_task(_stop_worker(worker, stop), name="stop")
             roles.create_task(_watch(watcher, stop), name="lag")
+            roles.create_task(_stand(election, stop), name="election")
     return 0 if consuming.result() else 1
 
 
@@ -99,7 +103,7 @@ async def run_consumer(settings: Settings, stop: asyncio.Event) -> int:
             consuming = roles.create_task(_consume(worker, stop), name="consumer")
             roles.create_task(_stop_worker(worker, stop), name="stop")
             if settings.health_port is not None:
-                checks = rooms.checks() | {"consumer": worker.trouble}
+                checks = rooms.checks() | {"consumer": _consuming(worker)}
                 app = create_health_app(checks, rooms.metrics, trouble=rooms.core.trouble)
                 answering = serve(app, settings, on_ready=output.line, stop=stop, listen_on="health_port")
                 roles.create_task(answering, name="health")
@@ -139,6 +143,18 @@ def _check(ping: Callable[[], Awaitable[None]]) -> Check:
     return check
 
 
+def _consuming(worker: Worker) -> Check:
+    """An operator's pause is named and takes nothing out of rotation: neither the API beside it nor the member."""
+
+    async def check() -> str | CheckResult | None:
+        trouble, pause = await worker.trouble(), worker.pause
+        if trouble is None and pause is not None:
+            return CheckResult(ok=True, state="paused", reason=str(pause))
+        return trouble
+
+    return check
+
+
 def _worker(rooms: Rooms, cluster: Cluster) -> Worker:
     parts = Parts(rooms.core, rooms.store, rooms.publisher, rooms.fetcher, rooms.metrics, rooms.tracing)
     return Worker(rooms.settings, parts, cluster)
@@ -158,6 +174,10 @@ async def _consume(worker: Worker, stop: asyncio.Event) -> bool:
 
 async def _watch(watcher: Watcher, stop: asyncio.Event) -> None:
     await unless(stop, watcher.run())
+
+
+async def _stand(election: Election, stop: asyncio.Event) -> None:
+    await unless(stop, election.stand())
 
 
 async def _stop_worker(worker: Worker, stop: asyncio.Event) -> None:

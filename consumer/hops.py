@@ -5,23 +5,21 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from broker.publisher import Position, Publisher
+from consumer import handover
 from consumer.items import Batch, Item
 from consumer.limit import DeadLetterLimit
-from consumer.outgoing import dead_letter_headers, delivery_count, lighter_letters, score_headers
+from consumer.outgoing import dead_letter_headers, lighter_letters, score_headers
 from consumer.waits import Waits
-from errors import Conflict, Invalid, InvalidEvent
-from schemas.dead_letters import ORIGIN, DeadLetter
+from errors import Invalid, InvalidEvent
 from schemas.envelope import decode_event
 from schemas.predictions import ModelInfo, Prediction
-from schemas.records import Coordinates, Headers, Record
-from schemas.scores import KafkaPosition, Score
+from schemas.records import Headers
+from schemas.scores import KafkaPosition
 from settings import ConsumerSettings
 from sources.fetcher import SourceFetcher
-from store.decisions import Asked, NewScore
 from store.store import Store
 from telemetry import Hop, Metrics, logger
 
@@ -98,14 +96,14 @@ class Hops:
         items = batch.open()
         if not items:
             return
-        asked = [_asked(item) for item in items]
+        asked = [handover.asked(item) for item in items]
         with self._timed("skip", batch):
             decisions = await self._waits.until_works(
                 "store", lambda: self._parts.store.decided(asked, self._parts.core.info.model_version)
             )
         for item, decision in zip(items, decisions, strict=True):
             if decision == "conflict":
-                item.refusal = _conflict(item)
+                item.refusal = handover.conflict(item)
             elif decision is not None:
                 item.outcome = decision
 
@@ -169,7 +167,7 @@ class Hops:
 
     async def _publish_score(self, topic: str, item: Item) -> None:
         assert item.event is not None
-        score = _score_of(item)
+        score = handover.score(item)
         value, headers = score.model_dump_json().encode(), score_headers(score, item.event)
         try:
             await self._send(topic, item.record.key, value, headers)
@@ -182,15 +180,15 @@ class Hops:
         """One transaction. Where another copy of the same event was faster, this one is a duplicate or a conflict."""
         scored = [item for item in items if item.refusal is None]
         refused = [item for item in items if item.refusal is not None]
-        scores = [_new_score(item) for item in scored]
-        dead_letters = [_dead_letter(item) for item in refused]
+        scores = [handover.new_score(item) for item in scored]
+        dead_letters = [handover.dead_letter(item) for item in refused]
         version = self._parts.core.info.model_version
         written = await self._waits.until_works(
             "store", lambda: self._parts.store.write(scores, dead_letters, model_version=version)
         )
         for item, outcome in zip(scored, written.outcomes, strict=True):
             if outcome == "conflict":
-                item.prediction, item.refusal = None, _conflict(item)
+                item.prediction, item.refusal = None, handover.conflict(item)
             else:
                 item.outcome = outcome
         for item, fate in zip(refused, written.dead_letters, strict=True):
@@ -202,64 +200,3 @@ class Hops:
         with self._parts.metrics.batch_seconds.labels(hop=hop).time():
             yield
         batch.hops.append((hop, began_ns, time.time_ns()))
-
-
-def _asked(item: Item) -> Asked:
-    if item.event is None:
-        return Asked(item.record.at, None, None, None)
-    return Asked(item.record.at, item.event.source, item.event.id, item.digest)
-
-
-def _conflict(item: Item) -> Conflict:
-    assert item.event is not None
-    return Conflict(
-        f"source {item.event.source!r} id {item.event.id!r} was scored before with another content "
-        f"(this one has digest {item.digest}); give a new picture a new id"
-    )
-
-
-def _new_score(item: Item) -> NewScore:
-    assert item.event is not None
-    assert item.digest is not None
-    assert item.prediction is not None
-    return NewScore(item.record.at, item.event, item.digest, item.prediction)
-
-
-def _dead_letter(item: Item) -> DeadLetter:
-    assert item.refusal is not None
-    return DeadLetter(
-        record=item.record,
-        reason=item.refusal.reason,
-        message=str(item.refusal),
-        source=item.event.source if item.event else None,
-        event_id=item.event.id if item.event else None,
-        delivery_count=delivery_count(item.record),
-        digest=item.digest,
-        published=item.dead_letter_at,
-        origin=_origin(item.record),
-    )
-
-
-def _origin(record: Record) -> str | None:
-    """Where a record stood first that was sent back. A header that nobody of us wrote names nothing."""
-    named = [value for name, value in record.headers if name == ORIGIN]
-    try:
-        return str(Coordinates.parse(named[-1].decode())) if named else None
-    except ValueError:
-        return None
-
-
-def _score_of(item: Item) -> Score:
-    """The score as it is published. Its time is that of the publishing: the row does not exist yet."""
-    assert item.event is not None
-    assert item.prediction is not None
-    at = item.record.at
-    return Score(
-        **item.prediction.model_dump(exclude={"cached", "timings_ms"}),
-        source=item.event.source,
-        event_id=item.event.id,
-        event_time=item.event.event_time,
-        scored_at=datetime.now(UTC),
-        kafka=KafkaPosition(topic=at.topic, partition=at.partition, offset=at.offset),
-        traceparent=item.event.traceparent,
-    )

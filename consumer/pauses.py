@@ -21,12 +21,8 @@ class Pauses:
         self._group = Group(cluster_id, settings.kafka_topic, settings.kafka_group_id)
         self._store = store
         self._waits = waits
-        self._pause: Pause | None = None
-
-    @property
-    def paused(self) -> bool:
-        """Nothing new may be polled."""
-        return self._pause is not None
+        self.pause: Pause | None = None
+        """While there is one nothing new may be polled."""
 
     async def before_start(self) -> None:
         """The first look, which waits for the store: a member that starts in a pause polls nothing at all."""
@@ -42,9 +38,9 @@ class Pauses:
                 continue  # whoever has something to write says so
 
     def _see(self, pause: Pause | None) -> None:
-        if pause == self._pause:
+        if pause == self.pause:
             return
-        self._pause = pause
+        self.pause = pause
         self._waits.end("operator", who="pause")
         if pause is not None:
-            self._waits.begin("operator", str(pause), who="pause", since=pause.at)
+            self._waits.begin("operator", str(pause), who="pause", since=pause.at, meant=True)

@@ -66,7 +66,7 @@ class Poller:
             return await self._idle()
         if self._assignment.pending:
             await self._begin_lanes()
-        if self._pauses.paused:
+        if self._pauses.pause is not None:
             return await self._idle()
         wanted = [tp for tp, lane in self._assignment.lanes.items() if lane.held is None]
         suspects = [tp for tp in wanted if self._assignment.lanes[tp].crashes.careful]

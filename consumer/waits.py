@@ -27,6 +27,8 @@ class Wait:
     part: str
     why: str
     since: datetime
+    meant: bool = False
+    """Somebody wants it: nothing is wrong."""
 
 
 class Waits:
@@ -40,8 +42,14 @@ class Waits:
 
     @property
     def current(self) -> Wait | None:
-        """The oldest trouble, or None."""
+        """The oldest, or None."""
         return min(self._current.values(), key=lambda wait: wait.since, default=None)
+
+    @property
+    def trouble(self) -> Wait | None:
+        """The oldest that nobody wants, or None."""
+        unwanted = (wait for wait in self._current.values() if not wait.meant)
+        return min(unwanted, key=lambda wait: wait.since, default=None)
 
     async def until_works(self, part: str, attempt: Callable[[], Awaitable[T]]) -> T:
         """Repeat `attempt` until it raises no Transient. `part` is the reason in `scorer_paused{reason}`."""
@@ -58,13 +66,13 @@ class Waits:
                     self.end(part)
                 return result
 
-    def begin(self, part: str, why: str, *, who: str = "", since: datetime | None = None) -> None:
+    def begin(self, part: str, why: str, *, who: str = "", since: datetime | None = None, meant: bool = False) -> None:
         """`part` is away; said once until `end`. `who` tells apart those that find out independently.
 
-        `since`: where it began before we noticed.
+        `since`: where it began before we noticed. `meant`: somebody wants us to wait.
         """
         if (part, who) not in self._current:
-            self._current[part, who] = Wait(part, why, since or datetime.now(UTC))
+            self._current[part, who] = Wait(part, why, since or datetime.now(UTC), meant)
             self._metrics.paused.labels(reason=part).set(1)
             log.warning("waiting", part=part, why=why)
             self.changed()

@@ -1,7 +1,6 @@
 """The consumer: from a Kafka record to a committed row, and the order in which it stops."""
 
 import asyncio
-import time
 from collections.abc import Coroutine
 from typing import Any
 
@@ -9,6 +8,7 @@ from structlog.contextvars import bind_contextvars
 
 from broker.clients import MIB, build_consumer, stop_consumer
 from broker.topics import Cluster
+from consumer.accounts import Accounts
 from consumer.assignment import Assignment
 from consumer.budget import Budget, share_bytes
 from consumer.commits import Commits
@@ -26,7 +26,8 @@ from consumer.waits import Waits
 from consumer.watchdog import Watchdog
 from errors import SafetyLimit, ScorerError
 from settings import ConsumerSettings
-from telemetry import TRACED, logger, with_trace
+from store.groups import Pause
+from telemetry import TRACED, logger
 
 log = logger("consumer")
 _LAST_POLL_S = 2.0
@@ -66,6 +67,7 @@ class Worker:
             self._commits.taken = self._traces.committed
         limit_s = settings.stall_timeout_s
         self._watchdog = Watchdog(limit_s, self._consumer, self._assignment, self._commits, self._budget)
+        self._accounts = Accounts(parts.metrics, self._budget, self._condition, self._traces)
         self._holds = Holds(parts.fetcher, settings.source_deadline_s, self._budget, self.waits, self)
         self._polled: asyncio.Queue[Batch | None] = asyncio.Queue()
         self._scoring: asyncio.Queue[Batch | None] = asyncio.Queue()
@@ -149,9 +151,14 @@ class Worker:
         """We have the topic's first partition: at most one member of the group does."""
         return any(place.partition == 0 for place in self._assignment.lanes)
 
+    @property
+    def pause(self) -> Pause | None:
+        """The operator's, while it holds."""
+        return self._pauses.pause
+
     async def trouble(self) -> str | None:
-        """Why this consumer makes no progress at the moment, or None."""
-        if wait := self.waits.current:
+        """Why this consumer makes no progress at the moment though nobody has paused it, or None."""
+        if wait := self.waits.trouble:
             return f"{wait.part} since {wait.since:%H:%M:%S}: {wait.why}"
         held = [
             f"partition {lane.partition.partition}: {lane.held}"
@@ -216,37 +223,13 @@ class Worker:
             await batch.scoring
             stage.on("store")
             await self._hops.settle(batch)
-            self._decided(batch)
+            for item in batch.items:
+                assert item.outcome is not None
+                item.lane.decide(item.record.at.offset)
+            self._accounts.enter(batch)
+            self._watchdog.progress()
             self._commits.soon()
             stage.on("kafka")
-
-    def _decided(self, batch: Batch) -> None:
-        now = time.time()
-        outcomes: dict[str, int] = {}
-        waited_s, reasons, inferred = [], [], 0
-        for item in batch.items:
-            assert item.outcome is not None
-            at = item.record.at
-            item.lane.decide(at.offset)
-            outcomes[item.outcome] = outcomes.get(item.outcome, 0) + 1
-            if item.prediction is not None and not item.prediction.cached:
-                inferred += 1
-            if item.outcome == "scored":
-                waited_s.append(max(0.0, now - at.timestamp_ms / 1000))
-            elif item.outcome == "dead_lettered" and item.refusal is not None:
-                reasons.append(item.refusal.reason)
-                self._metrics.dead_letters.labels(reason=item.refusal.reason).inc()
-        exemplars, trace_id = [], None
-        if self._traces is not None:
-            exemplars, trace_id = self._traces.decided(batch), self._traces.trace_id(batch)
-        self._metrics.end_to_end.observe_all(waited_s, exemplars)
-        for outcome, count in outcomes.items():
-            self._metrics.records.labels(outcome=outcome).inc(count)
-        self._metrics.last_progress.set(now)
-        self._watchdog.progress()
-        self._budget.decided(len(batch.items), batch.size, scored=inferred)
-        self._condition.decided(len(batch.items), reasons)
-        log.info("batch", offsets=batch.places(), records=len(batch.items), **outcomes, **with_trace(trace_id))
 
     def discard(self, item: Item) -> None:
         """Let go of a record that we will not decide: it is delivered again."""

@@ -11,13 +11,23 @@ from math import inf, nan
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from broker.election import Election
 from errors import ScorerError
 from monitor.watcher import Watcher
 from schemas.lag import SEVERITIES, LagReport
+from settings import MonitorSettings
+
+
+def election_of(settings: MonitorSettings, watcher: Watcher) -> Election:
+    """Between all processes that could export the group's lag, by the consumer group's name with .monitor behind it."""
+    return Election(settings, f"{settings.kafka_group_id}.monitor", watcher.seeing)
 
 
 class LagCollector(Collector):
-    """To be registered with the process's metrics. `exports` says whether this process is the one that exports."""
+    """To be registered with the process's metrics. `exports` says whether this process is the one that exports.
+
+    When the lag was last known is told by that one, and by all that cannot see: so it grows old where nobody exports.
+    """
 
     def __init__(self, watcher: Watcher, exports: Callable[[], bool] = lambda: True) -> None:
         self._watcher = watcher
@@ -28,9 +38,10 @@ class LagCollector(Collector):
         return ()
 
     def collect(self) -> Iterable[Metric]:
-        if not self._exports():
+        exports = self._exports()
+        yield from _sampling(self._watcher, told=exports or not self._watcher.seeing.is_set())
+        if not exports:
             return
-        yield from _sampling(self._watcher)
         try:
             report = self._watcher.report()
         except ScorerError:
@@ -40,11 +51,11 @@ class LagCollector(Collector):
         yield from _kafka_exporter(report)
 
 
-def _sampling(watcher: Watcher) -> Iterable[Metric]:
+def _sampling(watcher: Watcher, *, told: bool) -> Iterable[Metric]:
     failures = CounterMetricFamily("scorer_lag_sample_failures", "Looks at the group that failed")
     failures.add_metric((), watcher.failures)
     yield failures
-    if watcher.latest is not None:
+    if told and watcher.latest is not None:
         when = _gauge("scorer_lag_sample_timestamp_seconds", "When the group's lag was last known")
         when.add_metric((), watcher.latest.at.timestamp())
         yield when

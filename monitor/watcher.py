@@ -39,6 +39,8 @@ class Watcher:
         self.history = History()
         self.latest: LagReport | None = None
         """The last report that was made; it may be old: `report` tells."""
+        self.seeing = asyncio.Event()
+        """Set while the group can be looked at; a single look may fail."""
         self.failures = 0
         """Looks that failed."""
 
@@ -98,6 +100,7 @@ class Watcher:
             say("lag", status=report.status, lag=report.lag, why=report.reason)
         self.latest = report
         self.history.add(report)
+        self.seeing.set()
         self._looked.set()
 
     def _failed(self, trouble: ScorerError) -> None:
@@ -106,6 +109,7 @@ class Watcher:
             self._blind_since = datetime.now(UTC)
         self._misses += 1
         if self._misses == _SAID_AFTER:
+            self.seeing.clear()
             log.warning("waiting", part="lag", why=str(trouble))
         self._trouble = trouble
         self._looked.set()

@@ -1,6 +1,6 @@
 """HTTP bodies: what callers may send as JSON, and the answers that are not a Prediction, a Score or a Problem."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -89,7 +89,8 @@ class CheckResult(BaseModel):
     """Whether one dependency works."""
 
     ok: bool
-    reason: str | None = Field(default=None, description="why not")
+    state: Literal["paused"] | None = Field(default=None, description="paused: it would work, and is told not to")
+    reason: str | None = Field(default=None, description="why it does not work, or who paused it")
 
 
 class Readiness(BaseModel):

@@ -9,7 +9,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from store import queries, texts
+from store import group_queries, texts
 
 HORIZON = timedelta(minutes=10)
 """Dead letters further back no longer count towards the limit."""
@@ -65,14 +65,14 @@ class Recent:
 
 async def stopped(connection: AsyncConnection, group: Group) -> Stop | None:
     """Why the group may not run; None when it may."""
-    found = await (await connection.execute(queries.STOPPED, asdict(group))).fetchone()
+    found = await (await connection.execute(group_queries.STOPPED, asdict(group))).fetchone()
     return None if found is None else Stop(why=found[1], at=found[0])
 
 
 async def recent(connection: AsyncConnection, group: Group, window: int) -> Recent:
     """At most `window` records, none from before the horizon or before the group was last let go on."""
     asked = {**asdict(group), "window": window, "horizon": HORIZON}
-    found = await (await connection.execute(queries.RECENT, asked)).fetchone()
+    found = await (await connection.execute(group_queries.RECENT, asked)).fetchone()
     assert found is not None
     return Recent(stopped=found[0], reasons=tuple(found[1]))
 
@@ -80,18 +80,18 @@ async def recent(connection: AsyncConnection, group: Group, window: int) -> Rece
 async def stop(connection: AsyncConnection, group: Group, why: str) -> None:
     """Stops the group, with an audit row; one that is stopped already keeps its reason."""
     why = texts.shortened(why, texts.MESSAGE_CHARS)
-    await connection.execute(queries.STOP_GROUP, {**asdict(group), "why": why, "detail": _detail(group, why=why)})
+    await connection.execute(group_queries.STOP_GROUP, {**asdict(group), "why": why, "detail": _detail(group, why=why)})
 
 
 async def resume(connection: AsyncConnection, group: Group, actor: str) -> bool:
     """Lets the group go on, counting from zero, with an audit row; False when it was not stopped."""
     asked = {**asdict(group), "actor": texts.storable(actor), "detail": _detail(group)}
-    return await (await connection.execute(queries.RESUME_GROUP, asked)).fetchone() is not None
+    return await (await connection.execute(group_queries.RESUME_GROUP, asked)).fetchone() is not None
 
 
 async def paused(connection: AsyncConnection, group: Group) -> Pause | None:
     """The operator's pause; None when there is none."""
-    found = await (await connection.execute(queries.PAUSED, asdict(group))).fetchone()
+    found = await (await connection.execute(group_queries.PAUSED, asdict(group))).fetchone()
     return None if found is None else Pause(*found)
 
 
@@ -101,7 +101,7 @@ async def pause(connection: AsyncConnection, group: Group, actor: str, why: str 
     why = texts.shortened(why, texts.MESSAGE_CHARS) if why else None
     asked = {**asdict(group), "actor": actor, "why": why, "detail": _detail(group, why=why)}
     while True:
-        if (new := await (await connection.execute(queries.PAUSE_GROUP, asked)).fetchone()) is not None:
+        if (new := await (await connection.execute(group_queries.PAUSE_GROUP, asked)).fetchone()) is not None:
             return Pause(new[0], actor, why), True
         if (known := await paused(connection, group)) is not None:
             return known, False
@@ -111,13 +111,13 @@ async def pause(connection: AsyncConnection, group: Group, actor: str, why: str 
 async def unpause(connection: AsyncConnection, group: Group, actor: str) -> bool:
     """Ends the operator's pause, with an audit row; False when there was none."""
     asked = {**asdict(group), "actor": texts.storable(actor), "detail": _detail(group)}
-    return await (await connection.execute(queries.UNPAUSE_GROUP, asked)).fetchone() is not None
+    return await (await connection.execute(group_queries.UNPAUSE_GROUP, asked)).fetchone() is not None
 
 
 async def audit(connection: AsyncConnection, group: Group, deed: Deed) -> None:
     """Keeps what somebody does to the group in Kafka, where it leaves no row."""
     asked = {"actor": texts.storable(deed.actor), "action": deed.action, "detail": _detail(group, **deed.detail)}
-    await connection.execute(queries.INSERT_AUDIT, asked)
+    await connection.execute(group_queries.INSERT_AUDIT, asked)
 
 
 def _detail(group: Group, **more: Any) -> str:

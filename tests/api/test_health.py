@@ -12,6 +12,7 @@ from api import health
 from api.app import create_app, create_health_app
 from api.services import Services, begin_draining
 from errors import StoreUnavailable
+from schemas.http import CheckResult
 from telemetry import Metrics
 from tests.api.answers import problem
 from tests.api.conftest import client_of
@@ -57,6 +58,21 @@ async def test_readiness_names_what_does_not_work(services: Services, monkeypatc
                 "topic": {"ok": False, "reason": "topic image-events does not exist"},
             }
         assert (await client.get("/livez")).status_code == 200
+
+
+async def test_what_an_operator_has_paused_is_named_and_ready() -> None:
+    async def paused() -> CheckResult:
+        return CheckResult(ok=True, state="paused", reason="paused by ann: broken deploy")
+
+    told = {"ok": True, "state": "paused", "reason": "paused by ann: broken deploy"}
+    async with client_of(create_health_app({"consumer": paused, "store": fine}, Metrics())) as client:
+        answer = await client.get("/readyz")
+    assert (answer.status_code, answer.json()) == (
+        200, {"status": "ready", "checks": {"consumer": told, "store": {"ok": True}}},
+    )  # fmt: skip
+    async with client_of(create_health_app({"consumer": paused, "store": away}, Metrics())) as client:
+        checks = problem(await client.get("/readyz"), 503, "not-ready", "store: PostgreSQL does not answer")["checks"]
+    assert checks == {"consumer": told, "store": {"ok": False, "reason": "PostgreSQL does not answer"}}
 
 
 async def test_draining_is_alive_and_not_ready(services: Services) -> None:

@@ -11,7 +11,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Array, Int8, Int16, Int32, Schema, String
+from structlog.testing import capture_logs
 
+from broker import election
+from broker.election import Election
 from broker.groups import open_groups
 from broker.topics import create_topics
 from embedded.kafka import new_cluster_id, run_node
@@ -22,7 +25,7 @@ from settings import KafkaSettings
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.soak
-_TOPIC, _GROUP, _LITERAL, _DESCRIBE, _DENY = 2, 3, 3, 8, 2
+_TOPIC, _GROUP, _LITERAL, _READ, _DESCRIBE, _DENY = 2, 3, 3, 3, 8, 2
 
 
 class CreateAclsResponse(Response):
@@ -56,8 +59,8 @@ class CreateAclsStruct(RequestStruct):
 class CreateAcls(Request[CreateAclsStruct]):
     API_KEY = 30
 
-    def __init__(self, resource_type: int, name: str) -> None:
-        self._rule = (resource_type, name, _LITERAL, "User:ANONYMOUS", "*", _DESCRIBE, _DENY)
+    def __init__(self, resource_type: int, name: str, operation: int) -> None:
+        self._rule = (resource_type, name, _LITERAL, "User:ANONYMOUS", "*", operation, _DENY)
 
     def build(self, request_struct_class: type[CreateAclsStruct]) -> CreateAclsStruct:
         return request_struct_class([self._rule])
@@ -101,11 +104,11 @@ async def _tried(ready: Any) -> bool:
         return False
 
 
-async def deny(settings: KafkaSettings, resource_type: int, name: str) -> None:
+async def deny(settings: KafkaSettings, resource_type: int, name: str, operation: int = _DESCRIBE) -> None:
     client = AIOKafkaClient(bootstrap_servers=settings.kafka_bootstrap_servers)
     await client.bootstrap()
     try:
-        answer = await client.send(client.get_random_node(), CreateAcls(resource_type, name))
+        answer = await client.send(client.get_random_node(), CreateAcls(resource_type, name, operation))
         assert [code for code, _ in answer.results] == [0]
     finally:
         await client.close()
@@ -130,6 +133,24 @@ async def test_what_is_kept_from_us_is_named(settings: KafkaSettings) -> None:
     )
     await deny(settings, _GROUP, settings.kafka_group_id)
     assert await eventually(lambda: refused_group(settings))
+
+
+async def test_who_may_not_stand_for_election_says_so_once_and_knows_that_nobody_chooses(
+    settings: KafkaSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(election, "_REFUSED_AGAIN_S", 0.05)
+    group_id, able = f"{settings.kafka_group_id}.monitor", asyncio.Event()
+    able.set()
+    await deny(settings, _GROUP, group_id, _READ)
+    candidate = Election(settings, group_id, able)
+    with capture_logs() as logs:
+        standing = asyncio.create_task(candidate.stand())
+        await eventually(lambda: candidate.refused)
+        await asyncio.sleep(0.3)  # some more refusals
+        standing.cancel()
+    assert not candidate.won
+    (said,) = [line for line in logs if line["log_level"] == "warning"]
+    assert said["why"] == "GroupAuthorizationFailedError: it needs the operation READ on that group"
 
 
 async def refused_group(settings: KafkaSettings) -> bool:

@@ -66,12 +66,13 @@ async def test_a_paused_group_finishes_what_is_in_flight_and_nothing_more_until_
         async with locked_scores(url(settings)):
             await eventually(lambda: first.count("scorer_inflight_records") == 6)
             pause, _ = await first.store.pause_group(group, "ann", "broken deploy")
-            await eventually(first.worker.trouble)
+            await eventually(lambda: first.worker.pause)
             polled = datetime.now(UTC) + 2 * timedelta(seconds=poll._POLL_S)  # one that had begun has ended by then
             await eventually(partial(at_rest, settings, pause, 0, polled))
             await feed(settings, *"ghi")
         await eventually(partial(at_rest, settings, pause, 6, datetime.now(UTC)))
-        assert await first.worker.trouble() == f"operator since {pause.at:%H:%M:%S}: {pause}"
+        assert first.worker.pause == pause
+        assert await first.worker.trouble() is None
         assert first.count("scorer_paused", reason="operator") == 1
 
         # A member that joins, and so a rebalance: it polls nothing either, since it has looked before it joined.
@@ -90,13 +91,26 @@ async def test_a_paused_group_finishes_what_is_in_flight_and_nothing_more_until_
         assert third.count("scorer_batch_records_sum") == 0
         await third.store.unpause_group(group, "bob")
         await eventually(partial(drained, settings))
-        assert await third.worker.trouble() is None
+        assert third.worker.pause is None
         assert third.count("scorer_paused", reason="operator") == 0
     assert await rows(url(settings), SCORED) == [(9,)]
     assert await rows(url(settings), "select actor, action from audit order by id") == [
         ("ann", "pause"),
         ("bob", "resume"),
     ]
+
+
+async def test_what_is_wrong_in_a_pause_is_told_all_the_same() -> None:
+    waits, long_ago = Waits(Metrics()), datetime(2026, 11, 21, tzinfo=UTC)
+    waits.begin("operator", "paused by ann", who="pause", since=long_ago, meant=True)
+    assert waits.trouble is None
+    waits.begin("store", "PostgreSQL does not answer")
+    assert waits.trouble is not None
+    assert waits.trouble.part == "store"
+    assert waits.current is not None
+    assert waits.current.part == "operator"
+    waits.end("store")
+    assert waits.trouble is None
 
 
 async def test_a_store_that_is_away_neither_ends_a_pause_nor_is_said_at_each_look(migrated_url: str) -> None:
@@ -112,20 +126,20 @@ async def test_a_store_that_is_away_neither_ends_a_pause_nor_is_said_at_each_loo
         async with open_store(far, metrics, start_timeout_s=10) as store:
             seen = Pauses(settings, store, group.cluster, waits)
             await seen.before_start()
-            assert not seen.paused
+            assert seen.pause is None
             pause, _ = await beside.pause_group(group, "ann", None)
             watching = asyncio.create_task(seen.watch())
-            await eventually(lambda: seen.paused)
+            await eventually(lambda: seen.pause)
             await line.cut()
             await beside.unpause_group(group, "ann")
             with capture_logs() as logs:
                 looks = failed_looks()
                 await eventually(lambda: failed_looks() > looks + 1)
-            assert seen.paused
+            assert seen.pause == pause
             assert waits.current is not None
             assert waits.current.since == pause.at
             assert logs == []
             await line.up()
-            await eventually(lambda: not seen.paused)
+            await eventually(lambda: seen.pause is None)
             assert waits.current is None
             watching.cancel()

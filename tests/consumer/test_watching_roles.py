@@ -36,7 +36,7 @@ async def running(role: Role, settings: Settings, capsys: pytest.CaptureFixture[
     assert await task == 0
 
 
-async def test_each_role_tells_the_lag_and_two_of_them_export_it(
+async def test_each_role_tells_the_lag_and_one_process_exports_it(
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -56,12 +56,44 @@ async def test_each_role_tells_the_lag_and_two_of_them_export_it(
             ends = sum(found["end_offset"] for found in report["partitions"])
             return ends == 6 and (report["status"], report["lag"], report["members"]) == ("OK", 0, 1)
 
+        async def exports(url: str) -> bool:
+            return series in (await client.get(f"{url}/metrics")).text
+
         await eventually(lambda: up_to_date(everything))
-        assert series in (await client.get(f"{everything}/metrics")).text
+        await eventually(lambda: exports(everything))
         async with running(run_monitor, settings, capsys) as monitor:
             await eventually(lambda: up_to_date(monitor))
-            assert series in (await client.get(f"{monitor}/metrics")).text
+            assert not await exports(monitor)
+            assert await exports(everything)
             assert (await client.get(f"{monitor}/readyz")).status_code == 200
         async with running(roles.run_api, settings, capsys) as api:
             await eventually(lambda: up_to_date(api))
             assert "scorer_consumer_lag" not in (await client.get(f"{api}/metrics")).text
+
+
+@pytest.mark.soak
+async def test_of_two_processes_with_every_role_one_exports_the_lag_however_often_partitions_move(
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(roles, "open_core", open_fake_core)
+    settings = settings.model_copy(update={"port": 0, "lag_interval_s": 0.5})
+    async with httpx.AsyncClient(trust_env=False) as client, running(roles.run_all, settings, capsys) as lasting:
+
+        async def exports(url: str) -> bool:
+            return "scorer_consumer_lag_records{" in (await client.get(f"{url}/metrics")).text
+
+        await eventually(lambda: exports(lasting))
+        async with running(roles.run_all, settings, capsys) as other:
+
+            async def members() -> bool:
+                reports = [(await client.get(f"{url}/lag")).json() for url in (lasting, other)]
+                return [report.get("members") for report in reports] == [2, 2]
+
+            await eventually(members)
+            assert await exports(lasting)
+            assert not await exports(other)
+        async with running(roles.run_all, settings, capsys) as another:
+            assert await exports(lasting)
+            assert not await exports(another)

@@ -17,10 +17,10 @@ WITHOUT_VALUE = {"ScorerLagUnknown", "ScorerRewound", "ScorerPausedLong", "Score
 
 @pytest.fixture(scope="module")
 def promtool() -> str:
-    # .ci/run may put it into .venv without being root.
+    # fetch_promtool.sh puts it into .venv.
     found = shutil.which("promtool") or shutil.which("promtool", path=str(Path(sys.executable).parent))
     if found is None:
-        pytest.skip("promtool is not installed (Debian and Ubuntu: apt install prometheus)")
+        pytest.skip("promtool is not installed (`make test` fetches Debian's or Ubuntu's)")
     return found
 
 

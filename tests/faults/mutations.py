@@ -26,8 +26,20 @@ SEED = 20
 PICTURES = 40
 PER_S = 40.0
 _NO_LETTERS_S = 5.0
-_ROOMS = ("schemas", "inference", "store", "broker", "sources", "consumer", "api", "monitor", "embedded", "cli")
-_MODULES = ("settings.py", "errors.py", "telemetry.py")
+_ROOMS = (
+    "settings",
+    "schemas",
+    "inference",
+    "store",
+    "broker",
+    "sources",
+    "consumer",
+    "api",
+    "monitor",
+    "embedded",
+    "cli",
+)
+_MODULES = ("errors.py", "telemetry.py")
 
 Strike = Callable[[Trial], Awaitable[None]]
 

@@ -84,8 +84,17 @@ def test_a_partition_that_is_gone_has_no_series() -> None:
     assert registry.get_sample_value("scorer_consumer_lag_records", second) is None
 
 
-def test_only_the_process_whose_turn_it_is_exports() -> None:
-    assert list(registry_of(watcher(), exports=False).collect()) == []
+def test_only_the_process_whose_turn_it_is_exports_the_lag() -> None:
+    seen = watcher()
+    registry = registry_of(seen, exports=False)
+
+    def samples() -> set[str]:
+        return {sample.name for metric in registry.collect() for sample in metric.samples}
+
+    assert samples() == {"scorer_lag_sample_failures_total"}  # of its own looks
+    for _ in range(2):
+        seen._failed(BrokerUnavailable("away"))
+    assert samples() == {"scorer_lag_sample_failures_total", "scorer_lag_sample_timestamp_seconds"}
 
 
 def test_it_can_be_scraped_as_open_metrics() -> None:

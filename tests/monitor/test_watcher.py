@@ -56,6 +56,7 @@ async def test_what_is_not_there_yet_is_told_until_it_comes_and_then_exported(
         with pytest.raises(BrokerUnavailable, match="has not been looked at yet"):
             watcher.report()
         await watcher.looked()
+        assert not watcher.seeing.is_set()
         with pytest.raises(CommandFailed, match=r"consumer group .* does not exist"):
             watcher.report()
         assert b"scorer_consumer_lag" not in generate_latest(registry)
@@ -65,6 +66,7 @@ async def test_what_is_not_there_yet_is_told_until_it_comes_and_then_exported(
         await commit(settings, 3, said(time.time() - 60, open=False))
         await eventually(lambda: watcher.latest and watcher.latest.lag == 2)
         report = watcher.report()
+        assert watcher.seeing.is_set()
         assert report.status == "STOP"
         assert report.time_lag_s is not None
         assert 0 <= report.time_lag_s < 60  # read from the record

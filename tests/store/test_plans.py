@@ -11,7 +11,7 @@ from psycopg.rows import DictRow
 from psycopg.sql import SQL, Composable
 
 from schemas.scores import Order, ScoreFilter
-from store import queries, reading, rows
+from store import group_queries, queries, reading, rows
 from store.cursors import Cursor
 from store.groups import HORIZON, Group
 from store.store import Store
@@ -91,7 +91,7 @@ async def test_the_limit_reads_no_more_than_the_last_minutes(many: Sql, topic: s
     await many.execute("UPDATE dead_letters SET failed_at = now() - interval '1 day' WHERE \"offset\" % 100 > 0")
     await many.execute("VACUUM ANALYZE scores, dead_letters")
     asked = {**asdict(Group("kafka1", topic, "g")), "window": 1000, "horizon": HORIZON}
-    explain = SQL("EXPLAIN (ANALYZE, FORMAT JSON) ") + SQL(queries.RECENT)
+    explain = SQL("EXPLAIN (ANALYZE, FORMAT JSON) ") + SQL(group_queries.RECENT)
     (row,) = await (await many.execute(explain, asked)).fetchall()
     assert ("scores", "") not in scans(row["QUERY PLAN"][0]["Plan"])
     assert ("dead_letters", "") not in scans(row["QUERY PLAN"][0]["Plan"])

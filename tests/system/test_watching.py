@@ -1,6 +1,7 @@
 """The roles that watch: `all` tells its own lag, and `monitor` tells it still when nobody consumes any more."""
 
 import asyncio
+import re
 import signal
 from functools import partial
 from typing import Any
@@ -52,9 +53,15 @@ async def test_lag_is_told_while_it_is_consumed_and_when_the_consumer_is_killed(
             assert (report["status"], report["members"]) == ("OK", 1)
             assert {found["owner"].partition("@")[2] for found in report["partitions"]} == {"127.0.0.1"}
             assert {found["state"] for found in report["partitions"]} <= {"idle", "running"}
-            exported = (await client.get(f"{url}/metrics")).text
-            for partition in range(6):
-                assert f'scorer_consumer_lag_records{{partition="{partition}",topic="{topic}"}} 0.0' in exported
+
+        async def exported(by: tuple[str, ...]) -> bool:
+            """Each partition's lag, once."""
+            text = "".join([(await client.get(f"{url}/metrics")).text for url in by])
+            found = re.findall(rf'^scorer_consumer_lag_records{{partition="(\d)",topic="{topic}"}}', text, re.MULTILINE)
+            assert len(found) == len(set(found))
+            return len(found) == 6
+
+        await eventually(partial(exported, (ours, theirs)))
         everything.send(signal.SIGKILL)
         await everything.end()
         await publish(kafka, topic, [(image, []) for image in pictures(6)])
@@ -63,6 +70,7 @@ async def test_lag_is_told_while_it_is_consumed_and_when_the_consumer_is_killed(
             return (await asked(client, theirs)).get("status") == "STOP"
 
         await eventually(stopped)
+        await eventually(partial(exported, (theirs,)))
         report = await asked(client, theirs)
         assert "no consumer is running since " in report["reason"]
         assert "the last one left no farewell" in report["reason"]
