@@ -1,6 +1,7 @@
 """`python -m bench.counted_monitor`: the role `monitor`, which on SIGUSR1 says as JSON what it has cost so far."""
 
 import json
+import runpy
 import signal
 import sys
 import time
@@ -8,8 +9,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiokafka.conn import AIOKafkaConnection
-
-from cli import main as command
 
 
 def main() -> None:
@@ -28,7 +27,8 @@ def main() -> None:
 
     setattr(AIOKafkaConnection, "send", counted)  # noqa: B010  (a method, to mypy, is not to be assigned)
     signal.signal(signal.SIGUSR1, tell)
-    command.main(["monitor"])
+    sys.argv[1:] = ["monitor"]
+    runpy.run_module("cli.main", run_name="__main__")  # a command is started, never imported: as every child here
 
 
 if __name__ == "__main__":

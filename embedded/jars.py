@@ -41,9 +41,9 @@ class Jar:
         return f"{self.artifact}-{self.version}.jar"
 
 
-def locked_jars(lock_file: Path = LOCK_FILE) -> list[Jar]:
+def locked_jars(lock_file: Path | None = None) -> list[Jar]:
     """The jars that a lock file names: by default those that make up the broker."""
-    lines = lock_file.read_text(encoding="ascii").splitlines()
+    lines = (lock_file or LOCK_FILE).read_text(encoding="ascii").splitlines()
     return [Jar(*line.replace(" ", ":").split(":", 3)) for line in lines if line]
 
 
