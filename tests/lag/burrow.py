@@ -10,7 +10,7 @@ import shutil
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Collection
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -112,24 +112,25 @@ async def run_burrow(program: str, servers: str, jars: Path, directory: Path) ->
     async with AsyncExitStack() as stack:
         log = zookeeper / "zookeeper.log"
         child = await stack.enter_async_context(running(Program("ZooKeeper", java, zookeeper, log)))
-        await ready(child, _listens(ports["zookeeper"]), _READY_S)
+        await ready(child, _answers(ports["zookeeper"], b"srvr", b"Zookeeper version"), _READY_S)
         command = (program, "-config-dir", str(directory))
         burrow = Program("Burrow", command, directory, directory / "burrow.log")
         child = await stack.enter_async_context(running(burrow))
-        await ready(child, _listens(ports["burrow"]), _READY_S)
+        await ready(child, _answers(ports["burrow"], b"GET /burrow/admin HTTP/1.0\r\n\r\n", b"HTTP"), _READY_S)
         yield Burrow(f"http://127.0.0.1:{ports['burrow']}")
 
 
-async def _listens(port: int) -> None:
+async def _answers(port: int, question: bytes, begins: bytes) -> None:
+    """Returns once the answer begins so: who listens may not be ready yet."""
     while True:
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            await asyncio.sleep(0.1)
-        else:
+        with suppress(OSError):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(question)
+            answer = await reader.read(len(begins))
             writer.close()
-            await writer.wait_closed()
-            return
+            if answer == begins:
+                return
+        await asyncio.sleep(0.1)
 
 
 def _get(url: str) -> dict[str, Any]:

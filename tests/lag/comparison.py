@@ -53,7 +53,8 @@ _Reasons = list[tuple[bool, str]]
 def _unequal(row: Row) -> Iterator[tuple[str, str, _Reasons]]:
     ours, kafka, burrow = row.ours, row.kafka, row.burrow
     if ours is None:
-        yield "partition", "ours has no line", []
+        stale = burrow is not None and (kafka is None or kafka.committed is None)
+        yield "partition", "ours has no line", [(stale, "Burrow still has the offset of a topic that was deleted")]
         return
     never = ours.committed_offset is None
     if kafka is None:
@@ -125,6 +126,10 @@ def _against_burrow(row: Row, ours: PartitionLag, burrow: Judged) -> Iterator[tu
 
 _Holds = Callable[[Row, PartitionLag, Judged], bool]
 _STATUS_REASONS: Final[list[tuple[_Holds, str]]] = [
+    (
+        lambda row, ours, burrow: ours.committed_offset is None,
+        "of the offset that Burrow still has",
+    ),
     (
         lambda row, ours, burrow: ours.lag == 0 and row.open_records > 0,
         "for Burrow the open transaction is lag",

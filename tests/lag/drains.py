@@ -40,6 +40,8 @@ PARTITIONS = 4
 GOAL = 0.2
 LONGEST_S = 240.0
 _TICK_S = 0.1
+_NOTHING = 1e-6
+"""Of an image: what rounding leaves over."""
 _LOOK_S = 0.25
 
 
@@ -79,7 +81,7 @@ class PacedCore(InstantCore):
         async with self._busy:
             self._began = self._began or time.monotonic()
             left, at = float(len(images)), time.monotonic()
-            while left > 0:
+            while left > _NOTHING:
                 pace = self._pace(at - self._began)
                 step = min(_TICK_S, left / pace if pace else _TICK_S)
                 left, at = left - pace * step, at + step

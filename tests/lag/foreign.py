@@ -15,7 +15,7 @@ from tests.waiting import eventually
 GROUP: Final = "foreign"
 RUNS, LOGS, AGAIN, COMPACTED = "runs", "logs", "again", "compacted"
 TOPICS: Final = (RUNS, LOGS, AGAIN, COMPACTED)
-ROUNDS: Final = 8
+ROUNDS: Final = 12
 _APART_S: Final = 1.3
 """More than Burrow's least distance between two commits."""
 OPEN: Final = Place(LOGS, 2)

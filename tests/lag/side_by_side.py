@@ -1,6 +1,7 @@
 """`python -m tests.lag.side_by_side [REPORT.json]`: our figures, Kafka's own and Burrow's on the same groups.
 
-Two groups, one of ours and one that is not, in logs of all kinds; first with their consumers alive, then with nobody.
+Two groups, one of ours and one that is not, in logs of all kinds: just after the last commit, when the consumers have
+been silent for a while, and when they are gone.
 Burrow takes part where it is installed (see burrow.py). Exit code 1 where a difference has no reason.
 """
 
@@ -10,7 +11,7 @@ import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,17 +22,19 @@ from broker.samples import Place
 from embedded.jars import fetch_jars, fetch_locked
 from embedded.kafka import run_kafka
 from embedded.postgres import run_postgres
-from schemas.lag import LagReport
+from schemas.lag import LagReport, Status
 from store.migrations import migrate
 from tests.lag import burrow as other
 from tests.lag import foreign, ours
-from tests.lag.burrow import Burrow, find_burrow, run_burrow
+from tests.lag.burrow import Burrow, Judged, find_burrow, run_burrow
 from tests.lag.comparison import Row, differences, table
 from tests.lag.consumer_groups import describe
 from tests.lag.logs import open_logs
 from tests.system.processes import ROOT, environment
 from tests.waiting import eventually
 
+SEEN_S = 2.0
+"""Longer than Burrow and our watch need to see where logs end."""
 SETTLED_S = 8.0
 """Longer than a silent member of ours is waited for, and than Burrow keeps what it has worked out."""
 WINDOW_S = 14.0
@@ -80,22 +83,35 @@ async def _lag(settings: dict[str, Any], *arguments: str) -> asyncio.subprocess.
     )  # fmt: skip
 
 
-async def compared(stage: str, settings: dict[str, Any], watch: Watch, burrow: Burrow | None) -> list[Row]:
-    """One group, as all say that it is now."""
+@dataclass(frozen=True, slots=True)
+class Judgements:
+    """What those who have watched say of a group at one moment."""
+
+    group_id: str
+    ours: dict[Place, Status]
+    burrow: dict[Place, Judged] | None
+
+
+async def judged(watch: Watch, burrow: Burrow | None) -> Judgements:
     assert watch.latest is not None, "the watch has said nothing"
+    ours = {Place(one.topic, one.partition): one.status for one in watch.latest.partitions}
     group_id = watch.latest.group_id
-    servers = str(settings["kafka_bootstrap_servers"])
+    return Judgements(group_id, ours, await burrow.lag(group_id) if burrow else None)
+
+
+async def compared(stage: str, settings: dict[str, Any], said: Judgements) -> list[Row]:
+    """One group, which does not move meanwhile."""
+    servers, group_id = str(settings["kafka_bootstrap_servers"]), said.group_id
     figures = {Place(one.topic, one.partition): one for one in (await asked(settings, group_id)).partitions}
     described = await describe(servers, group_id, user_cache_path("streamscorer"))
-    judged = await burrow.lag(group_id) if burrow else {}
-    watched = {Place(one.topic, one.partition): one.status for one in watch.latest.partitions}
     what, open_records = _GROUPS[group_id]
+    burrow = said.burrow or {}
     return [
         Row(
             stage, group_id, place, what.get(place, ""), open_records.get(place, 0),
-            figures.get(place), watched.get(place), described.get(place), judged.get(place), burrow is not None,
+            figures.get(place), said.ours.get(place), described.get(place), burrow.get(place), said.burrow is not None,
         )
-        for place in sorted({*figures, *described, *judged})
+        for place in sorted({*figures, *described, *burrow})
     ]  # fmt: skip
 
 
@@ -109,12 +125,14 @@ async def measure(program: str | None) -> list[Row]:
         postgres = await stack.enter_async_context(run_postgres(directory, durable=False))
         await asyncio.to_thread(migrate, postgres.url, timeout_s=60)
         servers = kafka.bootstrap_servers
-        burrow = await stack.enter_async_context(run_burrow(program, servers, jars, directory)) if program else None
         logs = await stack.enter_async_context(open_logs(servers))
         await foreign.fill(logs)
         mine = await stack.enter_async_context(ours.joined(logs, servers, postgres.url))
-        if burrow:
-            await eventually(lambda: burrow.knows((*foreign.TOPICS, ours.TOPIC)), "Burrow knows the topics")
+        burrow = None
+        if program:  # it does not start before Kafka has its topic of offsets, which the first group makes
+            burrow = await stack.enter_async_context(run_burrow(program, servers, jars, directory))
+            knows = burrow.knows
+            await eventually(lambda: knows((*foreign.TOPICS, ours.TOPIC)), "Burrow knows the topics")
         await foreign.make_again(logs, servers)
         theirs = await stack.enter_async_context(foreign.joined(logs, servers))
         settings = {
@@ -122,13 +140,23 @@ async def measure(program: str | None) -> list[Row]:
             "kafka_session_timeout_s": ours.SESSION_S,
         }  # fmt: skip
         watches = [await stack.enter_async_context(watching(settings, group)) for group in (ours.GROUP, foreign.GROUP)]
-        await asyncio.gather(mine.work(), theirs.work())
-        await stack.enter_async_context(logs.open_transaction(ours.OPEN, 2))
+
+        async def look(stage: str) -> list[Row]:
+            said = [await judged(watch, burrow) for watch in watches]
+            return [row for one in said for row in await compared(stage, settings, one)]
+
+        async def work() -> None:
+            await mine.work()
+            await stack.enter_async_context(logs.open_transaction(ours.OPEN, 2))
+
+        await asyncio.gather(work(), theirs.work())
+        await asyncio.sleep(SEEN_S)
+        rows = await look("at work")
         await asyncio.sleep(SETTLED_S)
-        rows = [row for watch in watches for row in await compared("alive", settings, watch, burrow)]
+        rows += await look("silent")
         await asyncio.gather(mine.kill(), theirs.leave())
         await asyncio.sleep(WINDOW_S)
-        return rows + [row for watch in watches for row in await compared("dead", settings, watch, burrow)]
+        return rows + await look("gone")
 
 
 def main(output: Path | None) -> int:
