@@ -91,7 +91,8 @@ async def _commit(ground: Ground, consumer: AIOKafkaConsumer) -> None:
 
 async def _watched(context: Context, room: dict[str, Any]) -> list[dict[str, float]]:
     """What the monitor had cost at the beginning of each round, and at the end."""
-    monitor = await context.child("bench.counted_monitor", settings={**room, "health_port": 0})
+    often = {"lag_interval_s": 0.5} if context.quick else {}  # else the smoke would see no look
+    monitor = await context.child("bench.counted_monitor", settings={**room, "health_port": 0, **often})
     await monitor.line("http://")
     await asyncio.sleep(_SETTLE_S)
     costs = [await _cost(monitor)]
