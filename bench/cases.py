@@ -14,7 +14,9 @@ from bench.workload import Workload
 from settings import Settings
 
 __all__ = ["Case", "Context", "Goal", "Options", "Result", "Run", "Skipped", "Unit"]
-Unit = Literal["ratio", "ms", "s", "MB", "MiB", "images/s", "records/s", "requests/s", "us", "images"]
+Unit = Literal[
+    "ratio", "ms", "s", "MB", "MiB", "images/s", "records/s", "requests/s", "requests/min", "us", "images", "%"
+]
 
 
 @dataclass(frozen=True, slots=True)

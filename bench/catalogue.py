@@ -15,6 +15,7 @@ MODULES: Final = {
     "memory": "bench.memory",
     "overhead": "bench.no_model",
     "start": "bench.start",
+    "watching": "bench.watching",
     "accuracy": "bench.accuracy",
     "peers": "bench.peers",
     "scale": "bench.scale",

@@ -65,12 +65,14 @@ class InstantCore:
 
 
 @asynccontextmanager
-async def instant_worker(settings: Settings, metrics: Metrics) -> AsyncIterator[Worker]:
-    """A consumer that is not running yet, with every room but the model's."""
+async def instant_worker(
+    settings: Settings, metrics: Metrics, core: InstantCore | None = None
+) -> AsyncIterator[Worker]:
+    """A consumer that is not running yet, with every room but the model's; `core`: another one of this kind."""
     async with (
         open_store(settings, metrics, start_timeout_s=30) as store,
         open_publisher(settings) as publisher,
         open_fetcher(settings) as fetcher,
     ):
-        parts = Parts(InstantCore(), store, publisher, fetcher, metrics)
+        parts = Parts(core or InstantCore(), store, publisher, fetcher, metrics)
         yield Worker(settings, parts, await inspect(settings, [settings.kafka_topic, settings.kafka_dlq_topic]))

@@ -9,7 +9,8 @@ from bench.rounds import Spread
 from bench.run import Outcome
 
 COLUMNS = (
-    ("case", 8), ("what", 34), ("engine", 14), ("min", 7), ("median", 7), ("max", 7), ("unit", 9), ("goal", 7), ("", 6),
+    ("case", 8), ("what", 34), ("engine", 14), ("min", 7), ("median", 7), ("max", 7), ("unit", 12),
+    ("goal", 7), ("", 6),
 )  # fmt: skip
 
 

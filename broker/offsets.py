@@ -1,9 +1,8 @@
-"""A group's committed offsets: read with the metadata that the consumer's own client hides, and moved by operators."""
+"""Moves the committed offsets of a group that is stopped, within the logs of one topic."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
 
 from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
 from aiokafka.errors import (
@@ -11,54 +10,18 @@ from aiokafka.errors import (
     GroupAuthorizationFailedError,
     KafkaError,
     TopicAuthorizationFailedError,
-    for_code,
 )
 
-from broker.clients import connection_options, open_admin, stop_consumer
+from broker.clients import connection_options, stop_consumer
 from broker.failures import kafka_failures
-from errors import BrokerUnavailable, UsageError
+from errors import UsageError
 from settings import KafkaSettings
 
 _ANSWER_S = 15.0
-_NO_SUCH_GROUP = "Dead"
-
-
-async def committed_offsets(
-    settings: KafkaSettings, partitions: Collection[TopicPartition]
-) -> dict[TopicPartition, tuple[int, str]]:
-    """Offset and metadata of each of `partitions` that the group KAFKA_GROUP_ID has committed, without the others.
-
-    Raises BrokerUnavailable, and KafkaError for what does not pass by itself.
-    """
-    async with open_admin(settings) as admin:
-        with kafka_failures(settings):
-            found = await admin.list_consumer_group_offsets(settings.kafka_group_id, partitions=list(partitions))
-    if missing := set(partitions) - found.keys():
-        # A coordinator that is moving answers with an error that the client overlooks, and with no partitions at all.
-        raise BrokerUnavailable(f"the group's coordinator does not tell the offsets of {len(missing)} partitions")
-    return {tp: (at.offset, at.metadata) for tp, at in found.items() if at.offset >= 0}
-
-
-async def member_hosts(settings: KafkaSettings) -> list[str] | None:
-    """The host of each member of the group KAFKA_GROUP_ID; None where Kafka knows no such group.
-
-    Raises BrokerUnavailable, UsageError where Kafka forbids us the group.
-    """
-    async with open_admin(settings) as admin:
-        with _group_failures(settings):
-            answer: Any
-            (answer,) = await admin.describe_consumer_groups([settings.kafka_group_id])
-            # Error, group, state, protocol type, protocol, members, and from version 3 on what we may do.
-            ((code, _, state, _, _, members, *_),) = answer.groups
-            if code:
-                raise for_code(code)(settings.kafka_group_id)
-    if state == _NO_SUCH_GROUP:
-        return None
-    return sorted(host.removeprefix("/") for _, _, host, *_ in members)
 
 
 class Offsets:
-    """Where the group KAFKA_GROUP_ID stands in one topic; and its logs, as a reader of committed records sees them.
+    """For the group KAFKA_GROUP_ID and one topic: its logs, as a reader of committed records sees them, and commits.
 
     Every method raises BrokerUnavailable when Kafka does not answer in bounded time, UsageError where it forbids us the
     topic or the group.
@@ -68,11 +31,6 @@ class Offsets:
         self._settings = settings
         self._topic = topic
         self._consumer = consumer
-
-    async def committed(self, partitions: Iterable[int]) -> dict[int, int]:
-        """What the group has committed, without the partitions where that is nothing."""
-        found = await committed_offsets(self._settings, self._named(partitions))
-        return {tp.partition: offset for tp, (offset, _) in found.items()}
 
     async def limits(self, partitions: Iterable[int]) -> dict[int, tuple[int, int]]:
         """Offset of each partition's first record, and the one behind its last."""

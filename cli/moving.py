@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from broker.offsets import Offsets, member_hosts, open_offsets
+from broker.groups import Groups, open_groups
+from broker.offsets import Offsets, open_offsets
 from broker.reading import open_reader
 from broker.topics import inspect
 from cli.actors import actor
@@ -53,6 +54,7 @@ class Desk:
     partitions: range
     """Of the topic."""
     store: Store
+    groups: Groups
     offsets: Offsets
 
 
@@ -75,7 +77,7 @@ async def skip(settings: Settings, place: Place, why: str | None, *, dry_run: bo
     name = f"{place.topic} {place.partition} {place.offset}"
     async with _open_desk(settings, place.topic) as desk:
         _check_partition(desk, place.partition)
-        committed = await patiently(lambda: desk.offsets.committed([place.partition]), settings.start_timeout_s)
+        committed = await patiently(lambda: _committed(desk), settings.start_timeout_s)
         if (stands := committed.get(place.partition)) != place.offset:
             where = "has committed nothing there" if stands is None else f"stands at {stands} there"
             raise CommandFailed(
@@ -91,17 +93,18 @@ async def skip(settings: Settings, place: Place, why: str | None, *, dry_run: bo
 @asynccontextmanager
 async def _open_desk(settings: Settings, topic: str) -> AsyncIterator[Desk]:
     cluster = await patiently(lambda: inspect(settings, [topic]), settings.start_timeout_s)
-    if await patiently(lambda: member_hosts(settings), settings.start_timeout_s) is None:
-        raise UsageError(
-            f"group {settings.kafka_group_id} does not exist on {settings.kafka_bootstrap_servers}: it has no members "
-            "and has committed nothing (SCORER_KAFKA_GROUP_ID names another)"
-        )
     group = Group(cluster.id, topic, settings.kafka_group_id)
-    async with (
-        open_store(settings, Metrics(), start_timeout_s=settings.start_timeout_s) as store,
-        open_offsets(settings, topic) as offsets,
-    ):
-        yield Desk(settings, group, range(cluster.partitions[topic]), store, offsets)
+    async with open_groups(settings) as groups:
+        if await patiently(lambda: groups.members(group.group_id), settings.start_timeout_s) is None:
+            raise UsageError(
+                f"group {group.group_id} does not exist on {settings.kafka_bootstrap_servers}: it has no members "
+                "and has committed nothing (SCORER_KAFKA_GROUP_ID names another)"
+            )
+        async with (
+            open_store(settings, Metrics(), start_timeout_s=settings.start_timeout_s) as store,
+            open_offsets(settings, topic) as offsets,
+        ):
+            yield Desk(settings, group, range(cluster.partitions[topic]), store, groups, offsets)
 
 
 def _check_partition(desk: Desk, partition: int) -> None:
@@ -109,8 +112,14 @@ def _check_partition(desk: Desk, partition: int) -> None:
         raise UsageError(f"partition {partition}: {desk.group.topic} has partitions 0 to {desk.partitions[-1]}")
 
 
+async def _committed(desk: Desk) -> dict[int, int]:
+    """Where the group stands, by partition of its topic."""
+    found = await desk.groups.committed(desk.group.group_id)
+    return {at.partition: offset for at, (offset, _) in found.items() if at.topic == desk.group.topic}
+
+
 async def _plan(desk: Desk, target: Target, partitions: Sequence[int]) -> list[Move]:
-    committed = await desk.offsets.committed(partitions)
+    committed = await _committed(desk)
     limits = await desk.offsets.limits(partitions)
     found: Mapping[int, int] = {}
     if target.time is not None:
@@ -154,7 +163,7 @@ async def _move(desk: Desk, offsets: Mapping[int, int], deed: Deed, *, dry_run: 
     database, in between would leave none. So a row says what was asked for, and where Kafka did not take it a second
     one says that and why.
     """
-    if (running := await _running(desk.settings)) is not None:
+    if (running := await _running(desk)) is not None:
         if not dry_run:
             raise CommandFailed(running)
         say_warning(running)
@@ -175,17 +184,19 @@ async def _commit(desk: Desk, offsets: Mapping[int, int], deed: Deed) -> None:
     # For who watches the group; `open` tells the next owner that nobody crashed here.
     told = {"at": datetime.now(UTC).isoformat(), "state": "moved", "why": why, "open": False}
     if not await desk.offsets.move(offsets, json.dumps(told)):
-        raise CommandFailed(await _running(desk.settings) or "a consumer came and went meanwhile: look again")
+        raise CommandFailed(await _running(desk) or "a consumer came and went meanwhile: look again")
 
 
-async def _running(settings: Settings) -> str | None:
+async def _running(desk: Desk) -> str | None:
     """Why the group cannot be moved, and what to do about it; None when it has no members."""
-    hosts = await patiently(lambda: member_hosts(settings), settings.start_timeout_s)
-    if not hosts:
+    settings, group_id = desk.settings, desk.group.group_id
+    found = await patiently(lambda: desk.groups.members(group_id), settings.start_timeout_s)
+    if not found:
         return None
-    members = f"{len(hosts)} member" + ("s" if len(hosts) != 1 else "")
+    members = f"{len(found)} member" + ("s" if len(found) != 1 else "")
+    hosts = sorted({member.host for member in found})
     return (
-        f"group {settings.kafka_group_id} has {members} (on {', '.join(dict.fromkeys(hosts))}), and only a group "
+        f"group {group_id} has {members} (on {', '.join(hosts)}), and only a group "
         "without members can be moved: stop its consumers, with `docker compose stop consumer` or SIGTERM; they drain "
         f"and leave (one that was killed is a member for {settings.kafka_session_timeout_s:g} s more)"
     )

@@ -8,7 +8,8 @@ from contextlib import suppress
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
-from broker.offsets import committed_offsets
+from broker.groups import open_groups
+from broker.samples import Place
 from consumer.crashes import Crashes
 from consumer.lanes import Lane
 from settings import KafkaSettings
@@ -75,7 +76,8 @@ class Assignment(ConsumerRebalanceListener):
     async def begin(self, consumer: AIOKafkaConsumer, settings: KafkaSettings) -> None:
         """Give each assigned partition its lane, at the committed offset or where KAFKA_AUTO_OFFSET_RESET says.
 
-        Raises KafkaError or BrokerUnavailable; then, or when the group has moved on meanwhile, nothing has changed.
+        Raises KafkaError, BrokerUnavailable, and UsageError where Kafka forbids us the group; then, or when the group
+        has moved on meanwhile, nothing has changed.
         """
         epoch, assigned = self.epoch, set(self._assigned)
         lanes = {}
@@ -83,11 +85,12 @@ class Assignment(ConsumerRebalanceListener):
             first = await consumer.beginning_offsets(assigned)
             last = await consumer.end_offsets(assigned)
             new = last if settings.kafka_auto_offset_reset == "latest" else first
-            known = await committed_offsets(settings, assigned)
+            async with open_groups(settings) as groups:
+                known = await groups.committed(settings.kafka_group_id)
             if epoch != self.epoch:
                 return
             for tp in sorted(assigned):
-                offset, left = known.get(tp, (new[tp], ""))
+                offset, left = known.get(Place(*tp), (new[tp], ""))
                 crashes = Crashes.read(offset, left, last[tp])
                 if offset < first[tp]:
                     self.skipped(tp, offset, first[tp])

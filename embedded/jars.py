@@ -41,21 +41,31 @@ class Jar:
         return f"{self.artifact}-{self.version}.jar"
 
 
-def locked_jars() -> list[Jar]:
-    """The jars that make up the broker."""
-    lines = LOCK_FILE.read_text(encoding="ascii").splitlines()
+def locked_jars(lock_file: Path | None = None) -> list[Jar]:
+    """The jars that a lock file names: by default those that make up the broker."""
+    lines = (lock_file or LOCK_FILE).read_text(encoding="ascii").splitlines()
     return [Jar(*line.replace(" ", ":").split(":", 3)) for line in lines if line]
 
 
 async def fetch_jars(cache_dir: Path, mirror: str | None = None, progress: Progress | None = None) -> Path:
     """The directory that holds Kafka's jars: `libs` of KAFKA_HOME where that is set, else one below `cache_dir`.
 
-    What is missing or damaged there is fetched from `mirror` or Maven Central; otherwise the network is not touched.
-    DependencyAway when a jar cannot be had, CommandFailed when what came is not the jar that was asked for.
+    Else as `fetch_locked`.
     """
     if home := os.environ.get("KAFKA_HOME"):
         return _libs(Path(home))
-    jars, directory = locked_jars(), cache_dir / LOCK_FILE.stem
+    return await fetch_locked(LOCK_FILE, cache_dir, mirror, progress)
+
+
+async def fetch_locked(
+    lock_file: Path, cache_dir: Path, mirror: str | None = None, progress: Progress | None = None
+) -> Path:
+    """The directory below `cache_dir` that holds the jars of `lock_file`, and is named as it.
+
+    What is missing or damaged there is fetched from `mirror` or Maven Central; otherwise the network is not touched.
+    DependencyAway when a jar cannot be had, CommandFailed when what came is not the jar that was asked for.
+    """
+    jars, directory = locked_jars(lock_file), cache_dir / lock_file.stem
     if _is_verified(directory, jars):
         return directory
     try:

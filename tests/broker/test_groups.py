@@ -3,6 +3,7 @@
 import time
 import uuid
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from broker.clients import build_consumer
 from broker.groups import Groups, open_groups
 from broker.samples import Place
 from broker.topics import create_topics
+from embedded.kafka import run_kafka
 from errors import BrokerUnavailable, UsageError
 from settings import KafkaSettings
 from tests.kafka_tools import publish
@@ -107,6 +109,21 @@ async def test_when_a_record_was_written(settings: KafkaSettings, groups: Groups
 async def test_a_group_that_does_not_exist_is_said(settings: KafkaSettings, groups: Groups) -> None:
     with pytest.raises(UsageError, match="consumer group nobody does not exist on 127"):
         await groups.look("nobody", [settings.kafka_topic])
+
+
+async def test_what_was_committed_and_who_is_there_can_be_asked_alone(settings: KafkaSettings, groups: Groups) -> None:
+    assert (await groups.committed("nobody"), await groups.members("nobody")) == ({}, None)
+    await commit(settings, {0: (3, "mine"), 2: (0, "")})
+    place = settings.kafka_topic
+    assert await groups.committed(settings.kafka_group_id) == {Place(place, 0): (3, "mine"), Place(place, 2): (0, "")}
+    assert await groups.members(settings.kafka_group_id) == ()
+
+
+async def test_the_first_question_in_a_brokers_life_waits_for_its_coordinator(jars: Path, tmp_path: Path) -> None:
+    async with run_kafka(tmp_path, jars) as broker:
+        settings = KafkaSettings(kafka_bootstrap_servers=broker.bootstrap_servers)
+        async with open_groups(settings, timeout_s=30) as groups:
+            assert await groups.members("nobody") is None
 
 
 async def test_a_topic_that_does_not_exist_is_said_and_not_made(

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 
-from broker.offsets import member_hosts, open_offsets
-from cli import moving
+from broker.groups import Groups, open_groups
+from broker.offsets import open_offsets
+from broker.samples import Member
 from cli.moving import Target, reset, skip
-from cli.patience import patiently
 from consumer.crashes import Crashes
 from errors import CommandFailed, UsageError
 from settings import Settings
@@ -160,7 +160,6 @@ async def test_a_group_with_members_is_refused_also_by_kafka_and_that_is_kept(
     given |= {"kafka_topic": settings.kafka_topic, "kafka_group_id": settings.kafka_group_id}
     async with running(settings):
         await eventually(partial(drained, settings))
-        assert await member_hosts(settings) == ["127.0.0.1"]
         done = await asyncio.to_thread(run, "offsets", "reset", "--to-offset", 0, **given)
         assert (done.code, done.out, len(done.err.splitlines())) == (1, "", 1)
         assert "has 1 member (on 127.0.0.1)" in done.err
@@ -172,12 +171,12 @@ async def test_a_group_with_members_is_refused_also_by_kafka_and_that_is_kept(
         assert "has 1 member" in shown.err
         assert await audit(settings) == []
 
-        early: list[list[str]] = [[], []]
+        members, early = Groups.members, [(), ()]
 
-        async def looked_too_early(asked: Settings) -> list[str] | None:
-            return early.pop() if early else await member_hosts(asked)
+        async def looked_too_early(self: Groups, group_id: str) -> tuple[Member, ...] | None:
+            return early.pop() if early else await members(self, group_id)
 
-        monkeypatch.setattr(moving, "member_hosts", looked_too_early)
+        monkeypatch.setattr(Groups, "members", looked_too_early)
         with pytest.raises(CommandFailed, match="has 1 member"):
             await reset(settings, Target(None, 0), (), dry_run=False)
         assert early == []
@@ -190,8 +189,8 @@ async def test_a_group_with_members_is_refused_also_by_kafka_and_that_is_kept(
 
 
 async def test_a_group_or_a_topic_that_does_not_exist_is_named(settings: Settings) -> None:
-    # The first question about a group in a broker's life finds no coordinator yet.
-    assert await patiently(lambda: member_hosts(settings), 30.0) is None
+    async with open_groups(settings) as groups:
+        assert await groups.members(settings.kafka_group_id) is None
     with pytest.raises(UsageError, match=f"group {settings.kafka_group_id} does not exist .*SCORER_KAFKA_GROUP_ID"):
         await reset(settings, Target(None, 0), (), dry_run=True)
     nowhere = settings.model_copy(update={"kafka_topic": "nowhere"})
