@@ -5,14 +5,14 @@ aiokafka's admin client overlooks errors that stand beside the offsets, and asks
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
 from aiokafka import errors as kafka
 from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.api import Request
 
-from broker.clients import connection_options
+from broker.clients import open_client
 from broker.failures import explain, kafka_failures
 from errors import BrokerUnavailable, UsageError
 from settings import KafkaSettings
@@ -82,22 +82,8 @@ async def _until_settled(attempt: Callable[[], Awaitable[R]], forget: Callable[[
 @asynccontextmanager
 async def open_asking(settings: KafkaSettings, *, timeout_s: float) -> AsyncIterator[Asking]:
     """Connected, and closed at the end. Raises BrokerUnavailable, and UsageError when no broker is named."""
-    client = AIOKafkaClient(
-        **connection_options(settings), client_id="streamscorer", request_timeout_ms=int(timeout_s * 1000)
-    )
-    try:
-        with kafka_failures(settings):
-            async with asyncio.timeout(timeout_s):
-                await client.bootstrap()
+    async with open_client(settings, timeout_s=timeout_s) as client:
         yield Asking(settings, client, timeout_s)
-    finally:
-        closing = asyncio.create_task(client.close(), name="close-asking")
-        await asyncio.wait([closing], timeout=timeout_s)
-        closing.cancel()
-        await asyncio.wait([closing], timeout=timeout_s)
-        if closing.done():
-            with suppress(kafka.KafkaError, asyncio.CancelledError):
-                closing.result()
 
 
 def check(code: int, what: str) -> None:
