@@ -88,9 +88,11 @@ def _reason(findings: Sequence[Finding], group: Group) -> str:
     first = findings[0]
     if first.status == "WARN" and (found := hot(findings)) is not None:
         most, behind, share = found
+        # It may have moved just now, and is the reason all the same that others behind it are late.
+        late = most if most.status == first.status else first
         return (
             f"hot partition: {most.name} holds {behind:.0%} of the lag and gets {share:.0%} of what is published; "
-            f"{why(most, group)}"
+            f"{why(late, group)}"
         )
     return why(first, group)
 

@@ -52,6 +52,29 @@ def test_who_is_late_and_falls_back_from_commit_to_commit_is_not_called_fine_for
     assert status(history) == "WARN"
 
 
+def test_lag_that_dips_between_batches_warns_all_the_same_while_less_is_consumed_than_arrives() -> None:
+    history = History()
+    committed = history.healthy()
+    end, seen = committed, []
+    for step in range(24):
+        # A batch every third look: the partition's lag falls then, and is higher than after the last one.
+        committed, end = committed + 1000 * (step % 3 == 2), end + 500
+        at = history.now + EVERY_S
+        history.look(partition(committed, end, said(at - 1, oldest=at - 20)))
+        seen.append(status(history))
+    assert seen[6:] == ["WARN"] * 18
+
+
+def test_a_backlog_that_shrinks_in_batches_is_ok() -> None:
+    history, committed, seen = History(), 0, []
+    for step in range(24):
+        committed += 3000 * (step % 2)
+        at = history.now + EVERY_S
+        history.look(partition(committed, 50_000 + 500 * step, said(at - 1, oldest=at - 100)))
+        seen.append(status(history))
+    assert seen[4:] == ["OK"] * 20
+
+
 def test_a_member_that_keeps_its_partition_over_a_rebalance_has_not_just_taken_it() -> None:
     history = History()
     committed = history.healthy()

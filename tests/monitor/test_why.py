@@ -198,6 +198,30 @@ def test_the_status_says_since_when() -> None:
     assert (report.at - report.since).total_seconds() == 15
 
 
+def test_who_says_that_it_has_nothing_while_a_record_has_waited_is_not_believed_and_the_record_is_read() -> None:
+    history = History()
+    history.look(partition(7, 90, said(NOW + 4, "idle")))
+    (found,) = history.look(partition(50, 130, said(NOW + 9, "idle"))).partitions
+    assert (found.time_lag_s, found.time_lag_from) == (60, "record")
+    (found,) = history.look(partition(135, 140, said(NOW + 14, "idle"))).partitions
+    assert (found.time_lag_s, found.time_lag_from) == (1, "consumer")
+
+
+def test_a_hot_partition_that_has_just_moved_is_not_said_to_keep_up() -> None:
+    history = History()
+    done, ends = [0, 0, 0], [0, 0, 0]
+    for step in range(14):
+        at = history.now + EVERY_S
+        ends = [ends[0] + 50, ends[1] + 2000, ends[2] + 50]
+        done = [done[0] + 10, done[1] + 500, ends[2]]
+        # It has just begun with the youngest of its records; another one waits behind it.
+        young = at - 1 if step == 13 else NOW
+        told = [said(at - 1, oldest=NOW), said(at - 1, oldest=young), said(at - 1, "idle")]
+        report = history.look(*(partition(done[n], ends[n], told[n], number=n) for n in range(3)))
+    assert "hot partition: image-events/1 holds" in report.reason
+    assert "keeps up" not in report.reason
+
+
 def test_the_age_of_the_oldest_record_comes_from_the_consumer_or_from_the_record() -> None:
     history = History()
     ours = partition(7, 9, said(NOW + 4, oldest=NOW - 100))
