@@ -14,6 +14,8 @@ _YOUNG: Final = 4
 _BLIP_S: Final = 2.0
 """A wait as short as this is not worth a word."""
 _HELD_S: Final = 5.0
+_AT_ONCE: Final = 64
+"""Records that our consumers decide at once, at least, where there are so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +119,10 @@ def _nothing_moves(evidence: Evidence) -> bool:
     told, commits = evidence.told, evidence.commits
     if told is None:
         return evidence.last_commit is None or evidence.now - evidence.last_commit > _span_s(commits)
-    # A slow engine works long on one batch, and its rate tells it: until a whole window went by without a move.
-    return not told.rate or (len(commits) == WINDOW and len({commit.offset for commit in commits}) == 1)
+    # A slow engine works long on one batch, and its rate tells it: until a whole window went by without a move, and
+    # twice the time that a batch takes.
+    unmoved = len(commits) == WINDOW and len({commit.offset for commit in commits}) == 1
+    return not told.rate or (unmoved and evidence.still_s > 2 * _AT_ONCE / told.rate)
 
 
 def _grows(evidence: Evidence) -> bool:

@@ -76,11 +76,17 @@ def test_a_later_loop_that_waits_for_records_leaves_the_word_to_the_one_before_i
     assert member.told()["bound"] == "engine"
 
 
-def test_nothing_limits_a_member_that_has_nothing_in_flight(clock: Clock) -> None:
+def test_between_two_batches_it_is_bound_by_what_it_was_and_once_nothing_comes_any_more_by_nothing(
+    clock: Clock,
+) -> None:
     member = Member()
     member.condition.settling.on("engine")
     clock.now += 60
     member.budget.give(1, 100)
+    member.condition.settling.on("kafka")
+    clock.now += 0.5
+    assert member.told()["bound"] == "engine"
+    clock.now += 60
     assert member.told()["bound"] is None
 
 

@@ -151,6 +151,21 @@ def test_a_trimmed_topic_is_told_also_after_the_consumer_has_skipped_what_is_gon
     assert "topic trimmed: 300 records gone before they were scored" in report.reason
 
 
+def test_of_what_was_trimmed_below_a_consumer_that_is_alive_some_may_be_in_its_memory() -> None:
+    report = History().look(partition(100, 900, said(NOW + 4, oldest=NOW), beginning=400))
+    assert "topic trimmed: up to 300 records gone before they were scored" in report.reason
+
+
+def test_what_was_trimmed_is_one_sum_over_all_partitions_and_a_poison_run_is_told_once() -> None:
+    history = History()
+    told = [said(NOW + 4, dead=share, top_reason="InvalidImage", oldest=NOW) for share in (0.5, 0.61, 0.62)]
+    parts = [partition(100, 900, told[n], number=n, beginning=400 + n) for n in range(3)]
+    reason = history.look(*parts).reason
+    assert reason.count("topic trimmed: ") == 1
+    assert "up to 903 records gone before they were scored" in reason
+    assert reason.count("poison run: ") == 1
+
+
 def test_a_trim_that_the_consumer_has_passed_between_two_samples_is_told() -> None:
     history = History()
     history.look(partition(100, 900, said(NOW + 4, rate=10.0)))
