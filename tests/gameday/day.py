@@ -15,10 +15,6 @@ from tests.gameday.stage import INTERVAL_S, Day, Setup, Stage, set_up
 from tests.gameday.watching import Watch, watching
 from tests.waiting import eventually
 
-_WARM_S = 60.0
-"""Healthy load before the fault."""
-_LEAST_S = 45.0
-"""So long each fault lasts: a reason that comes and goes is none."""
 _PREPARED_S = 15.0
 _RECOVERY_S = 180.0
 _TICK_S = 0.5
@@ -107,7 +103,7 @@ async def carry_out(fault: Fault, day: Day) -> Course:
 
 async def _course(fault: Fault, stage: Stage, watch: Watch, day: Day) -> Course:
     await _well(watch)
-    await asyncio.sleep(_WARM_S)
+    await asyncio.sleep(day.warm_s)
     if fault.prepare is not None:
         await fault.prepare(stage)
         await asyncio.sleep(_PREPARED_S)
@@ -147,7 +143,7 @@ class _Waiting:
 
     async def for_all(self) -> None:
         """Both doors give the reason, the alerts fire, and some time has passed."""
-        while not (self._passed_s > _LEAST_S and all(map(self.right, DOORS)) and self._all_fired()):
+        while not (self._passed_s > self._day.least_s and all(map(self.right, DOORS)) and self._all_fired()):
             if self.visible_s is None and self._fault.visible is not None and self._fault.visible(self._stage):
                 self.visible_s = self._passed_s
             await asyncio.sleep(_TICK_S)

@@ -53,6 +53,10 @@ class Day:
     engine: Mapping[str, object]
     """Settings of the real engine."""
     prometheus: Prometheus | None
+    warm_s: float = 60.0
+    """Healthy load before each fault."""
+    least_s: float = 45.0
+    """So long each fault lasts: a reason that comes and goes is none."""
 
 
 class Stage:

@@ -13,7 +13,7 @@ INTERVAL_S = 5.0
 def looks(*reasons: str, status: str = "STALL", every_s: float = 2.0, first_s: float = 4.0) -> list[Look]:
     """The same answers at both doors."""
     return [Look(first_s + every_s * number, door, status, reason) for number, reason in enumerate(reasons)
-            for door in ("lag", "/lag")]  # type: ignore[misc]  # fmt: skip
+            for door in ("lag", "/lag")]  # fmt: skip
 
 
 def seen(told: Sequence[Look], alerts: Sequence[Alert] | None = (Alert(90.0, "ScorerStalled"),)) -> Seen:
