@@ -112,6 +112,14 @@ async def test_assignments_of_the_last_five_minutes_are_counted(clock: Clock) ->
     assert member.told()["joins"] == 1
 
 
+def test_a_partition_that_begins_to_wait_by_itself_is_news() -> None:
+    member, news = Member(), []
+    member.waits.changed = lambda: news.append(1)
+    member.waits.apart("source", 1)
+    member.waits.apart("source", 0)
+    assert len(news) == 2
+
+
 def test_a_wait_is_told_with_its_part_and_since_and_a_farewell_leaves_the_partition_in_peace() -> None:
     member = Member()
     member.waits.begin("store", "connection refused " * 100)

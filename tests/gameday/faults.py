@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
+from consumer.holds import PATIENCE_S
 from tests.gameday import injections as do
 from tests.gameday.judging import UNKNOWN, Expected
 from tests.gameday.stage import SESSION_TIMEOUT_S, Setup, Stage
@@ -49,6 +50,7 @@ def looping(stage: Stage) -> bool:
 
 
 _SLOW_PER_S = 8.0
+_FETCHED_PER_S = 0.5
 _HOT_OTHERS_PER_S = 2.0
 _HOT_ARRIVE_PER_S = do.HOT_PER_S + _HOT_OTHERS_PER_S / 2
 
@@ -112,7 +114,9 @@ FAULTS: Sequence[Fault] = (
         Expected(
             "waiting for the source of offset|image sources are slow", frozenset({"STALL"}), ("ScorerSourceAway",)
         ),
-        do.slow_source, do.source_as_before, setup=Setup(fetched_per_s=0.5),
+        do.slow_source, do.source_as_before,
+        visible_s=1 / _FETCHED_PER_S + PATIENCE_S, since="the next such event and a second of patience",
+        setup=Setup(fetched_per_s=_FETCHED_PER_S),
     ),
 )  # fmt: skip
 HEALTHY = "healthy"
