@@ -75,7 +75,13 @@ def _with_asides(text: str, findings: Sequence[Finding], group: Group) -> str:
     kinds: dict[str, str] = {}
     for aside in [*([gone] if gone else []), *(aside for aside, _ in said.most_common())]:
         kinds.setdefault(aside.partition(":")[0], aside)
-    return "; ".join([text, *[aside for kind, aside in kinds.items() if kind not in text][:_ASIDES]])
+    return "; ".join([text, *[aside for aside in kinds.values() if not _said(aside, text)][:_ASIDES]])
+
+
+def _said(aside: str, text: str) -> bool:
+    """Whether the text says so already: another case of its kind, or the same that a consumer waits for."""
+    kind, _, rest = aside.partition(": ")
+    return any(words and words in text for words in (kind, rest, rest.partition(": ")[2]))
 
 
 def _where(findings: Sequence[Finding]) -> str:

@@ -96,14 +96,14 @@ async def carry_out(fault: Fault, day: Day) -> Course:
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]  # type: ignore[assignment]  # an Exception like the group that holds it
         course = Course(fault, failed=f"{type(error).__name__}: {error}")
-    wrong = course.judgement.wrong if course.judgement else [course.failed]
+    wrong = course.judgement.wrong if course.judgement else (course.failed,)
     say(f"{fault.name}: {'right' if course.ok else f'WRONG: {wrong}'}")
     return course
 
 
 async def _course(fault: Fault, stage: Stage, watch: Watch, day: Day) -> Course:
-    await _well(watch)
     await asyncio.sleep(day.warm_s)
+    await _well(watch)
     if fault.prepare is not None:
         await fault.prepare(stage)
         await asyncio.sleep(_PREPARED_S)

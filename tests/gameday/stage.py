@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from broker.topics import create_topics
@@ -57,6 +57,8 @@ class Day:
     """Healthy load before each fault."""
     least_s: float = 45.0
     """So long each fault lasts: a reason that comes and goes is none."""
+    starting: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """One ground at a time: two migrations in one process get into each other's way."""
 
 
 class Stage:
@@ -123,7 +125,8 @@ async def set_up(name: str, setup: Setup, day: Day) -> AsyncIterator[Stage]:
     await asyncio.to_thread(directory.mkdir, parents=True)
     served = [Picture.of(image) for image in day.pictures]
     async with AsyncExitStack() as stack:
-        ground = await stack.enter_async_context(standing(directory, day.jars, nodes=1, pool=served))
+        async with day.starting:
+            ground = await stack.enter_async_context(standing(directory, day.jars, nodes=1, pool=served))
         servers = ground.brokers.direct_servers
         made = KafkaSettings(kafka_bootstrap_servers=servers, kafka_topic=name)
         await create_topics(made, max_image_bytes=_LARGEST_IMAGE_BYTES, partitions=PARTITIONS)

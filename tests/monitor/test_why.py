@@ -156,6 +156,16 @@ def test_of_what_was_trimmed_below_a_consumer_that_is_alive_some_may_be_in_its_m
     assert "topic trimmed: up to 300 records gone before they were scored" in report.reason
 
 
+@pytest.mark.parametrize(
+    ("state", "why"),
+    [("waiting", "store: PostgreSQL at db:5432: refused"), ("held", "waiting for the source of offset 7 (h:80)")],
+)
+def test_what_a_stall_says_is_not_said_again_for_the_partitions_that_are_none_yet(state: str, why: str) -> None:
+    waits = [said(NOW + 4, state, why=why, since=since) for since in (NOW - 30, NOW + 4)]
+    reason = History().look(*(partition(7, 9, waits[n], number=n) for n in range(2))).reason
+    assert reason.count(why.removeprefix("store: ")) == 1
+
+
 def test_what_was_trimmed_is_one_sum_over_all_partitions_and_a_poison_run_is_told_once() -> None:
     history = History()
     told = [said(NOW + 4, dead=share, top_reason="InvalidImage", oldest=NOW) for share in (0.5, 0.61, 0.62)]
