@@ -125,6 +125,8 @@ async def _course(fault: Fault, stage: Stage, watch: Watch, day: Day) -> Course:
     with suppress(AssertionError):
         await _well(watch)
         recovered_s = round(time.time() - mended, 1)
+    if fault.late:
+        visible_s = await _late_after(stage, began)
     looks = [replace(look, at_s=look.at_s - began) for look in watch.looks]
     seen = Seen(looks, alerts, fault.at_most_s if visible_s is None else visible_s, healed_s)
     return Course(fault, seen, judge(fault.expected, seen, INTERVAL_S), recovered_s)
@@ -140,10 +142,15 @@ class _Waiting:
         self._day = day
         self._began = began
         self.visible_s = None if fault.visible else fault.visible_s
+        self._told: set[str] = set()
 
     async def for_all(self) -> None:
         """Both doors give the reason, the alerts fire, and some time has passed."""
-        while not (self._passed_s > self._day.least_s and all(map(self.right, DOORS)) and self._all_fired()):
+        names = {*DOORS, *self._fault.expected.alerts}
+        while (missing := self._missing()) or self._passed_s < self._day.least_s:
+            for name in names - missing - self._told:
+                say(f"{self._fault.name}: {name} after {self._passed_s:.1f} s")
+                self._told.add(name)
             if self.visible_s is None and self._fault.visible is not None and self._fault.visible(self._stage):
                 self.visible_s = self._passed_s
             await asyncio.sleep(_TICK_S)
@@ -157,11 +164,25 @@ class _Waiting:
     def _passed_s(self) -> float:
         return time.time() - self._began
 
-    def _all_fired(self) -> bool:
-        if self._day.prometheus is None:
-            return True
-        alerts = self._day.prometheus.alerts(self._stage.name, self._began)
-        return all(self._fault.expected.fired(name, alerts) for name in self._fault.expected.alerts)
+    def _missing(self) -> set[str]:
+        """Doors that do not give the reason now, and alerts that have not fired."""
+        missing: set[str] = {door for door in DOORS if not self.right(door)}
+        if self._day.prometheus is not None:
+            alerts = self._day.prometheus.alerts(self._stage.name, self._began)
+            expected = self._fault.expected
+            missing |= {name for name in expected.alerts if expected.fired(name, alerts) is None}
+        return missing
+
+
+async def _late_after(stage: Stage, began: float) -> float | None:
+    """Seconds from `began` until a record had waited for SILENCE_S, past all our own figures."""
+    waited = (
+        f"SELECT extract(epoch FROM min(record_time))::float8 + {SILENCE_S} - {began} FROM scores "
+        f"WHERE kafka_topic = '{stage.name}' AND scored_at > to_timestamp({began}) "
+        f"AND scored_at - record_time > interval '{SILENCE_S} s'"
+    )
+    ((after_s,),) = await stage.ground.database.execute(waited)
+    return None if after_s is None else float(after_s)
 
 
 async def _well(watch: Watch) -> None:
