@@ -9,7 +9,7 @@ PY := .venv/bin/python
 PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
 CHECKED := *.py settings schemas inference store broker sources consumer api monitor tracing embedded bench cli deploy tests
 
-.PHONY: help install run test faults soak lagcheck bench check docker clean another-torch
+.PHONY: help install run test faults soak gameday lagcheck bench check docker clean another-torch
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -30,6 +30,9 @@ faults: .venv/installed ## run the tests of faults that take their time (ARGS=".
 
 soak: .venv/installed ## break everything for half an hour and judge what is left (SOAK_S=, SOAK_RECORDS=, SEED=)
 	@SOAK_S='$(SOAK_S)' SOAK_RECORDS='$(SOAK_RECORDS)' SEED='$(SEED)' exec $(PY) -m tests.faults.soak
+
+gameday: .venv/installed ## carry out nine faults, and judge what the person on call is told (ARGS="--help" lists options)
+	@exec $(PY) -m tests.gameday $(ARGS)
 
 lagcheck: .venv/installed ## compare our lag with Kafka's own word and with Burrow's, and the ETA with the truth
 	$(PY) -m tests.lag.side_by_side

@@ -98,11 +98,14 @@ class Condition:
         )
 
     def _bound(self) -> Part | None:
-        """The later loop knows first: when it waits for records, the one before it may know why."""
-        if not self._budget.records:
-            return None
+        """The later loop knows first: when it waits for records, the one before it may know why.
+
+        Between two batches nothing is in flight, and what bounds them is the same.
+        """
         worst = self.settling.worst()
-        return worst if worst != "kafka" else self.preparing.worst()
+        if worst == "kafka":
+            worst = self.preparing.worst()
+        return None if worst == "kafka" and not self._budget.records else worst
 
     def _fates(self) -> dict[str, Any]:
         decided = self._decided.per_s()

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import re
 import time
 from collections.abc import Coroutine
 from datetime import UTC, datetime
@@ -84,9 +85,13 @@ class Holds:
 
     def _hold(self, item: Item) -> None:
         lane, offset = item.lane, item.record.at.offset
+        assert item.event is not None
+        assert isinstance(item.event.image, ImageRef)
+        host = host_of(item.event.image.uri)
         self._waiting[lane] = [item]
         self._budget.give(1, 0)
-        lane.held, lane.held_since = f"waiting for the source of offset {offset}", datetime.now(UTC)
+        lane.held = f"waiting for the source of offset {offset}" + (f" ({host})" if host else "")
+        lane.held_since = datetime.now(UTC)
         lane.crashes.tried = False
         self._waits.apart("source", len(self._waiting))
         log.info("partition held", partition=lane.partition.partition, offset=offset)
@@ -152,3 +157,9 @@ class Holds:
     def _must_wait(self, item: Item) -> bool:
         """An image is fetched ahead only where there is room; the next record of a partition always gets its own."""
         return self._budget.tight and item.lane.committable != item.record.at.offset
+
+
+def host_of(uri: str) -> str:
+    """Host or bucket of an image_uri, and no more of it: credentials and queries are secrets. Empty for a file."""
+    behind_scheme = uri.partition("://")[2]
+    return re.split(r"[/?#\\]", behind_scheme, maxsplit=1)[0].rpartition("@")[2]

@@ -37,7 +37,7 @@ class Waits:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self.changed: Callable[[], None] = lambda: None
-        """Called when a wait begins or ends."""
+        """Called when a wait begins or ends, of the whole consumer or of a partition."""
         self._current: dict[tuple[str, str], Wait] = {}
 
     @property
@@ -80,6 +80,7 @@ class Waits:
     def apart(self, part: str, partitions: int) -> None:
         """So many partitions wait for `part` by themselves, while the others go on."""
         self._metrics.paused.labels(reason=part).set(1 if partitions else 0)
+        self.changed()
 
     def end(self, part: str, *, who: str = "") -> None:
         """`part` works again."""

@@ -14,6 +14,8 @@ _YOUNG: Final = 4
 _BLIP_S: Final = 2.0
 """A wait as short as this is not worth a word."""
 _HELD_S: Final = 5.0
+_AT_ONCE: Final = 64
+"""Records that our consumers decide at once, at least, where there are so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +119,19 @@ def _nothing_moves(evidence: Evidence) -> bool:
     told, commits = evidence.told, evidence.commits
     if told is None:
         return evidence.last_commit is None or evidence.now - evidence.last_commit > _span_s(commits)
-    # A slow engine works long on one batch, and its rate tells it: until a whole window went by without a move.
-    return not told.rate or (len(commits) == WINDOW and len({commit.offset for commit in commits}) == 1)
+    # A slow engine works long on one batch, and its rate tells it: until a whole window went by without a move, and
+    # twice the time that a batch takes.
+    unmoved = len(commits) == WINDOW and len({commit.offset for commit in commits}) == 1
+    return not told.rate or (unmoved and evidence.still_s > 2 * _AT_ONCE / told.rate)
 
 
 def _grows(evidence: Evidence) -> bool:
-    lags = [commit.lag for commit in evidence.commits][-_YOUNG:]
-    return evidence.late and len(lags) == _YOUNG and all(before < after for before, after in pairwise(lags))
+    lags = [commit.lag for commit in evidence.commits]
+    if not evidence.late or len(lags) < _YOUNG:
+        return False
+    # Who works in batches over several partitions lets the lag of each dip in between: then the rates tell.
+    over_all = lags[0] < lags[-1] and evidence.keeps_up is False
+    return over_all or all(before < after for before, after in pairwise(lags[-_YOUNG:]))
 
 
 def _falls_behind(evidence: Evidence) -> bool:

@@ -33,6 +33,8 @@ class _Partition:
         self.owner: str | None = None
         """The last one: while the group joins, nobody is told to have it."""
         self.taken: float | None = None
+        self.waited = False
+        """The oldest record that waits was there at the sample before."""
         self.record: tuple[int, float] | None = None
         """An offset, and the timestamp of the record there."""
 
@@ -61,6 +63,7 @@ class Observer:
             known.window.add(found, sample.at)
             if found.owner is not None and found.owner != known.owner:
                 known.owner, known.taken = found.owner, None if first else sample.at
+            known.waited = known.sample is not None and _due(found) < known.sample.end
             known.sample = found
         self._partitions, self._sample = kept, sample
         self._flow.add(sample.at, consumed=consumed, produced=produced, lag=sum(map(lag_of, sample.partitions)))
@@ -109,7 +112,8 @@ class Observer:
             known = self._partitions[found.place]
             told, last = known.window.told, known.window.last_commit
             fresh = last is not None and sample.at - last <= self._silence_s
-            says = told is not None and (told.oldest is not None or (fresh and not told.stuck))
+            had_nothing = fresh and not known.waited and told is not None and not told.stuck
+            says = had_nothing or (told is not None and told.oldest is not None)
             if lag_of(found) and not says and (known.record is None or known.record[0] != _due(found)):
                 wanted.append((lag_of(found), found.place, _due(found)))
         return [(place, offset) for _, place, offset in sorted(wanted, reverse=True)]
@@ -123,8 +127,9 @@ class Observer:
         if known.record is not None and known.record[0] == _due(sample):
             return max(0.0, now - known.record[1]), "record"
         last = known.window.last_commit
-        if told is not None and not told.stuck and last is not None and now - last <= self._silence_s:
-            # It had nothing when it said so: what waits now came later.
+        fresh = last is not None and now - last <= self._silence_s
+        if told is not None and not told.stuck and last is not None and fresh and not known.waited:
+            # It had nothing when it said so, and nothing waited when we looked before: what waits now came later.
             return now - last, "consumer"
         return None, None
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from monitor.eta import Eta
 from monitor.finding import Finding, Group
-from monitor.why import asides, why
+from monitor.why import asides, cause, lost
 from monitor.words import clock, count, rate, span
 from schemas.lag import SEVERITIES, Status
 
@@ -69,9 +69,19 @@ def _well(findings: Sequence[Finding], group: Group, lag: int) -> str:
 
 
 def _with_asides(text: str, findings: Sequence[Finding], group: Group) -> str:
-    """What other partitions have to say, the commonest of it."""
+    """What partitions have to say beside it: what is lost, of all of them; then the commonest, one of each kind."""
     said = Counter(aside for found in findings for aside in asides(found, group))
-    return "; ".join([text, *[aside for aside, _ in said.most_common(_ASIDES) if aside not in text]])
+    gone = lost(findings, group.now)
+    kinds: dict[str, str] = {}
+    for aside in [*([gone] if gone else []), *(aside for aside, _ in said.most_common())]:
+        kinds.setdefault(aside.partition(":")[0], aside)
+    return "; ".join([text, *[aside for aside in kinds.values() if not _said(aside, text)][:_ASIDES]])
+
+
+def _said(aside: str, text: str) -> bool:
+    """Whether the text says so already: another case of its kind, or the same that a consumer waits for."""
+    kind, _, rest = aside.partition(": ")
+    return any(words and words in text for words in (kind, rest, rest.partition(": ")[2]))
 
 
 def _where(findings: Sequence[Finding]) -> str:
@@ -88,11 +98,13 @@ def _reason(findings: Sequence[Finding], group: Group) -> str:
     first = findings[0]
     if first.status == "WARN" and (found := hot(findings)) is not None:
         most, behind, share = found
+        # It may have moved just now, and is the reason all the same that others behind it are late.
+        late = most if most.status == first.status else first
         return (
             f"hot partition: {most.name} holds {behind:.0%} of the lag and gets {share:.0%} of what is published; "
-            f"{why(most, group)}"
+            f"{cause(late, group)}"
         )
-    return why(first, group)
+    return cause(first, group)
 
 
 def _end(first: Finding, eta: Eta | None) -> str:

@@ -1,5 +1,6 @@
 """Why a partition is as it is, in one sentence: from what the consumers tell, then from what Kafka knows."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from broker.samples import JOINING
@@ -24,8 +25,13 @@ _SLOWER: Final = "consumers are slower than producers"
 
 def why(finding: Finding, group: Group) -> str:
     """One sentence without a full stop."""
-    main = {"STOP": _stopped, "REWIND": _went_back, "STALL": _stands}.get(finding.status, _runs)(finding, group)
+    main = cause(finding, group)
     return "; ".join([main, *(aside for aside in asides(finding, group) if aside != main)])
+
+
+def cause(finding: Finding, group: Group) -> str:
+    """The reason of its status alone."""
+    return {"STOP": _stopped, "REWIND": _went_back, "STALL": _stands}.get(finding.status, _runs)(finding, group)
 
 
 def _stopped(finding: Finding, group: Group) -> str:
@@ -123,13 +129,21 @@ def slow(told: Told | None, finding: Finding, group: Group) -> str:
     return f"{subject}: {rate(rates.consumed)} are consumed while {rate(rates.produced)} arrive"
 
 
+def lost(findings: Sequence[Finding], now: float) -> str | None:
+    """How many records of these partitions Kafka deleted before they were scored."""
+    seen = [found.trimmed for found in findings if found.trimmed is not None and now - found.trimmed.at <= _TOLD_S]
+    if not seen:
+        return None
+    most = "" if all(one.exact for one in seen) else "up to "
+    gone = f"{most}{count(sum(one.lost for one in seen), 'record')} gone before they were scored"
+    return f"topic trimmed: {gone} (seen {clock(max(one.at for one in seen), now)})"
+
+
 def asides(finding: Finding, group: Group) -> list[str]:
     """What must not stay unsaid, whatever the status."""
     told, said = finding.evidence.told, []
-    if finding.trimmed is not None and group.now - finding.trimmed.at <= _TOLD_S:
-        most = "" if finding.trimmed.exact else "up to "
-        gone = f"{most}{count(finding.trimmed.lost, 'record')} gone before they were scored"
-        said.append(f"topic trimmed: {gone} (seen {clock(finding.trimmed.at, group.now)})")
+    if (gone := lost([finding], group.now)) is not None:
+        said.append(gone)
     if finding.status in ("OK", "WARN"):
         said += [more for more in (loop(group), poison(told)) if more is not None]
         if told is not None and told.stuck and finding.evidence.fresh:

@@ -79,7 +79,8 @@ class Window:
         if sample.committed is None:
             return
         if sample.committed < sample.beginning:
-            self.trimmed = Trimmed(now, sample.beginning - sample.committed, exact=True)
+            # Who has the partition may hold some of them in memory, and score them yet.
+            self.trimmed = Trimmed(now, sample.beginning - sample.committed, exact=sample.owner is None)
         elif before is not None and before.committed is not None and self.told is not None:
             # It has gone on already, over more records than it can have consumed since the sample before.
             gap = sample.beginning - before.committed

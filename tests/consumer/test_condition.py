@@ -76,11 +76,17 @@ def test_a_later_loop_that_waits_for_records_leaves_the_word_to_the_one_before_i
     assert member.told()["bound"] == "engine"
 
 
-def test_nothing_limits_a_member_that_has_nothing_in_flight(clock: Clock) -> None:
+def test_between_two_batches_it_is_bound_by_what_it_was_and_once_nothing_comes_any_more_by_nothing(
+    clock: Clock,
+) -> None:
     member = Member()
     member.condition.settling.on("engine")
     clock.now += 60
     member.budget.give(1, 100)
+    member.condition.settling.on("kafka")
+    clock.now += 0.5
+    assert member.told()["bound"] == "engine"
+    clock.now += 60
     assert member.told()["bound"] is None
 
 
@@ -104,6 +110,14 @@ async def test_assignments_of_the_last_five_minutes_are_counted(clock: Clock) ->
     assert member.told()["joins"] == 3
     clock.now += 200
     assert member.told()["joins"] == 1
+
+
+def test_a_partition_that_begins_to_wait_by_itself_is_news() -> None:
+    member, news = Member(), []
+    member.waits.changed = lambda: news.append(1)
+    member.waits.apart("source", 1)
+    member.waits.apart("source", 0)
+    assert len(news) == 2
 
 
 def test_a_wait_is_told_with_its_part_and_since_and_a_farewell_leaves_the_partition_in_peace() -> None:

@@ -1,10 +1,11 @@
-"""`python -m tests.faults.member`: the consumer role over a cheap engine, with a trap in it where one is set.
+"""`python -m tests.faults.member [ROLE]`: a role, else the consumer, over a cheap engine; with a trap where one is set.
 
 STREAMSCORER_ENGINE: `fake` (real decoding, real preprocessing, answers from mean colours) or `real`.
-STREAMSCORER_TRAP: see traps.py. All else is the command `streamscorer consumer`, with its SCORER_ variables.
+STREAMSCORER_TRAP: see traps.py. All else is the command `streamscorer ROLE`, with its SCORER_ variables.
 """
 
 import os
+import sys
 
 from cli import main as command
 from cli import roles
@@ -18,7 +19,7 @@ def main() -> None:
         set_trap(trap)
     if os.environ.get("STREAMSCORER_ENGINE", "fake") == "fake":
         vars(roles)["open_core"] = open_fake_core
-    command.main(["consumer"])
+    command.main(sys.argv[1:] or ["consumer"])
 
 
 if __name__ == "__main__":

@@ -130,16 +130,22 @@ async def group_of_its_own(servers: str, database_url: str, partitions: int = 1)
 
 
 async def start_member(
-    settings: Mapping[str, object], *, root: Path = ROOT, engine: str = "fake", trap: str | None = None
+    settings: Mapping[str, object],
+    *,
+    role: str = "consumer",
+    root: Path = ROOT,
+    engine: str = "fake",
+    trap: str | None = None,
 ) -> Member:
-    """Start a consumer on `settings` (SCORER_ variables by their settings' names) from the tree at `root`.
+    """Start a process on `settings` (SCORER_ variables by their settings' names) from the tree at `root`.
 
-    `engine`: fake or real. `trap`: see traps.py. It dies with us, however we end (on Linux).
+    `role`: consumer, api or all. `engine`: fake or real. `trap`: see traps.py.
+    It dies with us, however we end (on Linux).
     """
     ours = {"STREAMSCORER_ENGINE": engine, **({} if trap is None else {"STREAMSCORER_TRAP": trap})}
     process = await asyncio.create_subprocess_exec(
         *(("setpriv", "--pdeathsig", "KILL", "--") if has_setpriv() else ()),
-        *(sys.executable, "-m", "tests.faults.member"),
+        *(sys.executable, "-m", "tests.faults.member", role),
         cwd=root, env={**environment({"log_format": "json", **settings}), **ours},
         stdin=DEVNULL, stdout=PIPE, stderr=PIPE, limit=LONGEST_LINE_BYTES,
     )  # fmt: skip

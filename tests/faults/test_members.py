@@ -2,6 +2,7 @@ import asyncio
 import shutil
 import signal
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,17 @@ async def test_an_engine_hangs() -> None:
     hung.start()
     await asyncio.to_thread(hung.join, 0.5)
     assert hung.is_alive()
+
+
+def test_an_engine_is_slow_as_long_as_a_file_says_so(tmp_path: Path) -> None:
+    pace = tmp_path / "pace"
+    engine, plain = TrappedEngine(FakeEngine(), f"engine:slow:{pace}"), FakeEngine().predict(BATCH)
+    pace.write_text("0.05")
+    began = time.monotonic()
+    assert engine.predict(BATCH).equal(plain)
+    assert time.monotonic() - began >= 4 * 0.05
+    pace.unlink()
+    assert engine.predict(BATCH).equal(plain)
 
 
 def test_a_trap_that_is_none_is_refused() -> None:

@@ -5,14 +5,17 @@ kill:before-write[:N]     kill:after-write[:N]      kill:after-commit[:N]      S
 engine:raise-once[:N]     engine:nan-once[:N]       engine:hang[:N]            at the engine's N-th batch (1)
 engine:oom-over:N         out of memory on every batch of more than N images
 engine:kill-on:RRGGBB     SIGKILL when a batch holds a picture that is all of this colour
+engine:slow:PATH          each image takes so many seconds longer as the file PATH says, while there is one
 """
 
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -29,7 +32,7 @@ from settings import InferenceSettings
 from telemetry import Metrics
 
 HOPS = ("before-score", "before-publish", "after-publish", "before-write", "after-write")
-ENGINE = ("raise-once", "nan-once", "hang", "oom-over", "kill-on")
+ENGINE = ("raise-once", "nan-once", "hang", "oom-over", "kill-on", "slow")
 PROBE_LEVEL = 127
 NEAR = 3
 """Levels by which a picture's pixels may differ from its colour: JPEG and the resize round."""
@@ -70,6 +73,9 @@ class TrappedEngine:
                 raise torch.OutOfMemoryError(f"{self._trap}: {len(batch)} images")
             case "kill-on" if _holds(batch, bytes.fromhex(self._argument)):
                 _die(self._trap)
+            case "slow":
+                with suppress(FileNotFoundError):
+                    time.sleep(float(Path(self._argument).read_text(encoding="ascii")) * len(batch))
             case "raise-once" if self._due:
                 _tell(self._trap)
                 raise RuntimeError(self._trap)

@@ -52,6 +52,50 @@ def test_who_is_late_and_falls_back_from_commit_to_commit_is_not_called_fine_for
     assert status(history) == "WARN"
 
 
+def test_lag_that_dips_between_batches_warns_all_the_same_while_less_is_consumed_than_arrives() -> None:
+    history = History()
+    committed = history.healthy()
+    end, seen = committed, []
+    for step in range(24):
+        # A batch every third look: the partition's lag falls then, and is higher than after the last one.
+        committed, end = committed + 1000 * (step % 3 == 2), end + 500
+        at = history.now + EVERY_S
+        history.look(partition(committed, end, said(at - 1, oldest=at - 20)))
+        seen.append(status(history))
+    assert seen[6:] == ["WARN"] * 18
+
+
+def test_a_backlog_that_shrinks_in_batches_is_ok() -> None:
+    history, committed, seen = History(), 0, []
+    for step in range(24):
+        committed += 3000 * (step % 2)
+        at = history.now + EVERY_S
+        history.look(partition(committed, 50_000 + 500 * step, said(at - 1, oldest=at - 100)))
+        seen.append(status(history))
+    assert seen[4:] == ["OK"] * 20
+
+
+def test_an_engine_that_needs_minutes_for_a_batch_is_slow_and_not_stuck_until_its_rate_says_so() -> None:
+    history = History()
+    history.look(partition(0, 500, said(NOW + 4, oldest=NOW)))
+    for _ in range(16):
+        at = history.now + EVERY_S
+        history.look(partition(64, 500, said(at - 1, rate=1.0, oldest=NOW)))
+    assert status(history) == "WARN"
+    at = history.now + EVERY_S
+    history.look(partition(64, 500, said(at - 1, rate=0.0, oldest=NOW)))
+    assert status(history) == "STALL"
+
+
+def test_a_partition_that_stands_still_while_its_owner_works_on_others_is_a_stall_after_a_window() -> None:
+    history = History()
+    history.look(partition(0, 500, said(NOW + 4, oldest=NOW)))
+    for _ in range(16):
+        at = history.now + EVERY_S
+        history.look(partition(64, 500, said(at - 1, rate=10.0, oldest=NOW)))
+    assert status(history) == "STALL"
+
+
 def test_a_member_that_keeps_its_partition_over_a_rebalance_has_not_just_taken_it() -> None:
     history = History()
     committed = history.healthy()
@@ -147,7 +191,7 @@ def test_a_slow_engine_at_work_on_one_batch_warns_before_it_is_a_stall() -> None
     history = History()
     committed = history.healthy()
     seen = []
-    for step in range(1, 14):
+    for step in range(1, 20):
         at = history.now + EVERY_S
         history.look(partition(committed, committed + 100 * step, said(at - 1, rate=1.5, oldest=NOW)))
         seen.append(status(history))

@@ -151,6 +151,31 @@ def test_a_trimmed_topic_is_told_also_after_the_consumer_has_skipped_what_is_gon
     assert "topic trimmed: 300 records gone before they were scored" in report.reason
 
 
+def test_of_what_was_trimmed_below_a_consumer_that_is_alive_some_may_be_in_its_memory() -> None:
+    report = History().look(partition(100, 900, said(NOW + 4, oldest=NOW), beginning=400))
+    assert "topic trimmed: up to 300 records gone before they were scored" in report.reason
+
+
+@pytest.mark.parametrize(
+    ("state", "why"),
+    [("waiting", "store: PostgreSQL at db:5432: refused"), ("held", "waiting for the source of offset 7 (h:80)")],
+)
+def test_what_a_stall_says_is_not_said_again_for_the_partitions_that_are_none_yet(state: str, why: str) -> None:
+    waits = [said(NOW + 4, state, why=why, since=since) for since in (NOW - 30, NOW + 4)]
+    reason = History().look(*(partition(7, 9, waits[n], number=n) for n in range(2))).reason
+    assert reason.count(why.removeprefix("store: ")) == 1
+
+
+def test_what_was_trimmed_is_one_sum_over_all_partitions_and_a_poison_run_is_told_once() -> None:
+    history = History()
+    told = [said(NOW + 4, dead=share, top_reason="InvalidImage", oldest=NOW) for share in (0.5, 0.61, 0.62)]
+    parts = [partition(100, 900, told[n], number=n, beginning=400 + n) for n in range(3)]
+    reason = history.look(*parts).reason
+    assert reason.count("topic trimmed: ") == 1
+    assert "up to 903 records gone before they were scored" in reason
+    assert reason.count("poison run: ") == 1
+
+
 def test_a_trim_that_the_consumer_has_passed_between_two_samples_is_told() -> None:
     history = History()
     history.look(partition(100, 900, said(NOW + 4, rate=10.0)))
@@ -196,6 +221,30 @@ def test_the_status_says_since_when() -> None:
         report = history.look(partition(committed, committed + 9, said(history.now + 4.5, "waiting", **waits)))
     assert report.since is not None
     assert (report.at - report.since).total_seconds() == 15
+
+
+def test_who_says_that_it_has_nothing_while_a_record_has_waited_is_not_believed_and_the_record_is_read() -> None:
+    history = History()
+    history.look(partition(7, 90, said(NOW + 4, "idle")))
+    (found,) = history.look(partition(50, 130, said(NOW + 9, "idle"))).partitions
+    assert (found.time_lag_s, found.time_lag_from) == (60, "record")
+    (found,) = history.look(partition(135, 140, said(NOW + 14, "idle"))).partitions
+    assert (found.time_lag_s, found.time_lag_from) == (1, "consumer")
+
+
+def test_a_hot_partition_that_has_just_moved_is_not_said_to_keep_up() -> None:
+    history = History()
+    done, ends = [0, 0, 0], [0, 0, 0]
+    for step in range(14):
+        at = history.now + EVERY_S
+        ends = [ends[0] + 50, ends[1] + 2000, ends[2] + 50]
+        done = [done[0] + 10, done[1] + 500, ends[2]]
+        # It has just begun with the youngest of its records; another one waits behind it.
+        young = at - 1 if step == 13 else NOW
+        told = [said(at - 1, oldest=NOW), said(at - 1, oldest=young), said(at - 1, "idle")]
+        report = history.look(*(partition(done[n], ends[n], told[n], number=n) for n in range(3)))
+    assert "hot partition: image-events/1 holds" in report.reason
+    assert "keeps up" not in report.reason
 
 
 def test_the_age_of_the_oldest_record_comes_from_the_consumer_or_from_the_record() -> None:
