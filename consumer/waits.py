@@ -55,10 +55,12 @@ class Waits:
         """Repeat `attempt` until it raises no Transient. `part` is the reason in `scorer_paused{reason}`."""
         tries = 0
         while True:
+            began = datetime.now(UTC)
             try:
                 result = await attempt()
             except Transient as trouble:
-                self.begin(part, str(trouble))
+                # It may have taken seconds to find out.
+                self.begin(part, str(trouble), since=began)
                 await asyncio.sleep(max(backoff_s(tries), min(trouble.retry_after_s, _LONGEST_S) / 4))
                 tries += 1
             else:

@@ -17,7 +17,8 @@ from store.outages import Patience, outages
 from telemetry import Metrics
 
 _POOL_SIZE = 8
-_POOL_TIMEOUT_S = 5.0
+_POOL_TIMEOUT_S = 3.0
+"""Who waits for longer says so: a person on call must be told within ten seconds."""
 _CHECK_S = 2.0
 _RECONNECT_S = 1.0
 _GRACE_S = 5.0

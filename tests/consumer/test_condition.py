@@ -1,6 +1,8 @@
 """What a member tells of itself beside its committed offsets."""
 
+import asyncio
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from consumer.budget import Budget
 from consumer.condition import Condition, Stage
 from consumer.lanes import Lane
 from consumer.waits import Waits
+from errors import StoreUnavailable
 from settings import LifeSettings
 from telemetry import Metrics
 
@@ -110,6 +113,22 @@ async def test_assignments_of_the_last_five_minutes_are_counted(clock: Clock) ->
     assert member.told()["joins"] == 3
     clock.now += 200
     assert member.told()["joins"] == 1
+
+
+async def test_a_wait_began_when_it_was_first_tried_and_not_when_that_was_given_up() -> None:
+    member, tried = Member(), []
+
+    async def attempt() -> None:
+        tried.append(datetime.now(UTC))
+        if len(tried) == 1:
+            await asyncio.sleep(0.2)
+            raise StoreUnavailable("does not answer")
+        wait = member.waits.current
+        assert wait is not None
+        assert wait.since - tried[0] < timedelta(seconds=0.1)
+
+    await member.waits.until_works("store", attempt)
+    assert len(tried) == 2
 
 
 def test_a_partition_that_begins_to_wait_by_itself_is_news() -> None:

@@ -146,7 +146,7 @@ class _Waiting:
 
     async def for_all(self) -> None:
         """Both doors give the reason, the alerts fire, and some time has passed."""
-        names = {*DOORS, *self._fault.expected.alerts}
+        names = {*DOORS, *(self._fault.expected.alerts if self._day.prometheus is not None else ())}
         while (missing := self._missing()) or self._passed_s < self._day.least_s:
             for name in names - missing - self._told:
                 say(f"{self._fault.name}: {name} after {self._passed_s:.1f} s")
