@@ -65,6 +65,7 @@ class Scraper:
         return series
 
 
+@pytest.mark.soak
 async def test_each_series_of_the_lag_comes_from_one_process_whatever_happens_to_the_other(
     watched: dict[str, Any],
 ) -> None:
