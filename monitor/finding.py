@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from broker.samples import PartitionSample
 from monitor.evaluate import Evidence
 from monitor.rates import Rates
+from monitor.told import Told
 from monitor.window import Trimmed
 from schemas.lag import Status
 
@@ -23,6 +24,8 @@ class Finding:
     """Records that were published to it while it was watched, a minute at most."""
     trimmed: Trimmed | None
     """When records were last seen to be deleted before they were consumed."""
+    held: Told | None
+    """What the consumer said when it last waited with this partition alone."""
 
     @property
     def name(self) -> str:

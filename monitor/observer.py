@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from math import sqrt
 from typing import Final, Literal
 
 from broker.samples import JOINING, GroupSample, PartitionSample, Place
@@ -150,14 +151,14 @@ class Observer:
             behind_since=window.behind_since,
             taken=known.taken,
             time_lag_s=self._age(known, group.now)[0],
-            keeps_up=_keeps_up(known.flow, group.rates),
+            keeps_up=_keeps_up(known.flow, group.rates, _watched_s(self._flow)),
         )
         status = evaluate(evidence)
         if status != known.status:
             first, known.status = known.status is None, status
             known.since = _first_since(evidence, status) if first else group.now
         arrived = known.flow.points[-1].produced - known.flow.points[0].produced
-        return Finding(sample, evidence, status, known.since, _lately(known.flow), arrived, window.trimmed)
+        return Finding(sample, evidence, status, known.since, _lately(known.flow), arrived, window.trimmed, window.held)
 
     def _rates(self, sample: GroupSample) -> Rates | None:
         """What was seen to grow; as long as that was only for a moment, the consumers' own rates."""
@@ -235,9 +236,18 @@ def _watched_s(flow: Flow) -> float:
     return flow.points[-1].at - flow.points[0].at if flow.points else 0.0
 
 
-def _keeps_up(flow: Flow, group: Rates | None) -> bool | None:
+def _keeps_up(flow: Flow, group: Rates | None, watched_s: float) -> bool | None:
+    """`watched_s`: how long the group was watched."""
     rates = _lately(flow) or group
-    return 0 < rates.consumed >= rates.produced if rates is not None else None
+    if rates is None:
+        return None
+    if not 0 < rates.consumed >= rates.produced:
+        return False
+    if watched_s >= _SHORT_S:
+        return True
+    # In a moment few records may arrive by chance: as many as may well arrive another time must be kept up with.
+    came = rates.produced * watched_s
+    return True if rates.consumed * watched_s >= came + 2 * sqrt(came) + 2 else None
 
 
 def _first_since(evidence: Evidence, status: Status) -> float | None:

@@ -14,6 +14,7 @@ _POISON: Final = 0.2
 """Share of dead letters from which on it is worth a word."""
 _TOLD_S: Final = 600.0
 """For how long deleted records are spoken of."""
+_JUST_NOW_S: Final = 30.0
 _SLOW: Final = {
     "engine": "the engine is slow",
     "store": "the store is slow",
@@ -98,7 +99,13 @@ def _runs(finding: Finding, group: Group) -> str:
         return "catching up"
     if group.state in JOINING:
         return "the group is rebalancing: nobody consumes meanwhile"
-    return loop(group) or poison(finding.evidence.told) or slow(evidence.told, finding, group)
+    return loop(group) or poison(evidence.told) or _waited(finding, group) or slow(evidence.told, finding, group)
+
+
+def _waited(finding: Finding, group: Group) -> str | None:
+    """A slow source holds a partition again and again; in between it is behind for that reason too."""
+    held = finding.held
+    return f"until just now {held.why}" if held is not None and group.now - held.at <= _JUST_NOW_S else None
 
 
 def loop(group: Group) -> str | None:
@@ -124,6 +131,8 @@ def slow(told: Told | None, finding: Finding, group: Group) -> str:
         rates = finding.rates or rates
     if rates is None:
         return subject
+    if rates.consumed >= rates.produced and finding.evidence.keeps_up is None:
+        return f"{subject}: {rate(rates.consumed)} are consumed; what arrives was watched for a moment only"
     if rates.consumed >= rates.produced:
         return f"the backlog stays: {rate(rates.consumed)} are consumed, {rate(rates.produced)} arrive"
     return f"{subject}: {rate(rates.consumed)} are consumed while {rate(rates.produced)} arrive"

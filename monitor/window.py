@@ -41,6 +41,8 @@ class Window:
         self._sampled = 0.0
         self.told: Told | None = None
         """What the consumer said with the last commit."""
+        self.held: Told | None = None
+        """What it said when it last waited with this partition alone."""
         self.last_commit: float | None = None
         """When it was made; None: no commit of a foreign group was seen yet."""
         self.moved: float | None = None
@@ -91,6 +93,7 @@ class Window:
     def _commit(self, sample: PartitionSample, offset: int, before: PartitionSample | None, now: float) -> None:
         self.told = Told.read(sample.metadata)
         if self.told is not None:
+            self.held = self.told if self.told.state == "held" else self.held
             # Its clock may differ from ours: what we saw arrive came after the sample before, and is not from later.
             self.last_commit = min(now, max(self.told.at, self._sampled))
         else:

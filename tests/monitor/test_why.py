@@ -254,3 +254,26 @@ def test_the_age_of_the_oldest_record_comes_from_the_consumer_or_from_the_record
     new = partition(7, 9, said(NOW + 4, "idle"), number=2)
     found = {p.partition: (p.time_lag_s, p.time_lag_from) for p in history.look(ours, foreign, new).partitions}
     assert found == {0: (105, "consumer"), 1: (60, "record"), 2: (1, "consumer")}
+
+
+@pytest.mark.parametrize(("arrived", "status"), [(0, "OK"), (1, "WARN"), (6, "WARN")])
+def test_two_looks_within_a_second_take_nobody_for_catching_up_because_little_arrived_by_chance(
+    arrived: int, status: str
+) -> None:
+    history = History()
+    told = said(NOW + 4, rate=3.2, bound="engine", oldest=NOW - 120)
+    history.look(partition(100, 800, told))
+    report = history.look(partition(100, 800 + arrived, told), after_s=0.8)
+    assert report.status == status
+    assert ("the engine is slow: 3.2/s are consumed" in report.reason) == (status == "WARN")
+
+
+def test_between_two_waits_for_a_slow_source_a_partition_is_behind_for_that_reason() -> None:
+    history = History()
+    held = said(NOW + 4, "held", why="waiting for the source of offset 7 (h:80)", since=NOW, oldest=NOW - 20)
+    history.look(partition(7, 40, held))
+    moves = [history.look(partition(8 + n, 60 + 20 * n, said(history.now + 4, bound="kafka", oldest=NOW - 20)))
+             for n in range(9)]  # fmt: skip
+    assert "until just now waiting for the source of offset 7 (h:80)" in moves[3].reason
+    assert moves[3].status == "WARN"
+    assert "source" not in moves[-1].reason
