@@ -81,7 +81,8 @@ def about(options: argparse.Namespace) -> str:
     machine = facts()
     return (
         "Seconds count from the fault's beginning. A reason is in time within two sample intervals (10 s) after it can "
-        f"be seen at all, and must stay. {machine['processor']}, {machine['cores']} cores, {options.lanes} faults at a "
+        "be seen at all, and must stay (of an event that is over, as the trimmed topic, only `/lag` can know). "
+        f"{machine['processor']}, {machine['cores']} cores, {options.lanes} faults at a "
         "time; ResNet50 with random weights (labels mean nothing), but for the hot partition and the rebalance loop, "
         "where a cheap engine stands in. Prometheus and rules as delivered."
     )

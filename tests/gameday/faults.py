@@ -101,7 +101,7 @@ FAULTS: Sequence[Fault] = (
     ),
     Fault(
         "trimmed", "topic trimmed", "a backlog, a slow engine, and retention deletes what was not scored yet",
-        Expected("topic trimmed: .* gone before they were scored", frozenset(), ("ScorerRecordsLost",)),
+        Expected("topic trimmed: .* gone before they were scored", frozenset(), ("ScorerRecordsLost",), event=True),
         do.trim, do.engine_as_before, prepare=do.fall_behind,
     ),
     Fault(

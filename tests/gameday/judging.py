@@ -47,6 +47,8 @@ class Expected:
     """All of these fire."""
     partition: int | None = None
     """Where alerts and reason name a partition, this one."""
+    event: bool = False
+    """It is over in a moment: afterwards only who has watched can tell, and `lag` has not."""
 
     def right(self, look: Look) -> bool:
         """Whether this look gives the reason."""
@@ -108,7 +110,11 @@ def judge(expected: Expected, seen: Seen, interval_s: float) -> Judgement:
     for alert in sorted(alerts, key=lambda alert: alert.at_s):
         if alert not in found.values() and alert.name not in fired:
             beside.setdefault(alert.name, alert.at_s)
-    wrong = [words for door, answer in answers.items() for words in _wrong(door, answer, allowed_s)]
+    wrong = [
+        words
+        for door, answer in answers.items()
+        for words in _wrong(door, answer, allowed_s, stays=not (expected.event and door == "lag"))
+    ]
     wrong += [f"`{look.door}` gave the reason before there was one" for look in seen.looks
               if look.at_s < 0 and expected.right(look)][:1]  # fmt: skip
     wrong += [f"{name} did not fire" for name, at_s in fired.items() if at_s is None]
@@ -125,14 +131,14 @@ def _answer(expected: Expected, seen: Seen, door: Door) -> Answer:
     return Answer(looks[first].at_s, looks[first], sum(map(expected.right, later)) / len(later))
 
 
-def _wrong(door: Door, answer: Answer, allowed_s: float) -> list[str]:
+def _wrong(door: Door, answer: Answer, allowed_s: float, *, stays: bool) -> list[str]:
     if answer.right_s is None:
         last = f"{answer.said.status}: {answer.said.reason}" if answer.said else "nothing"
         return [f"`{door}` never gave the reason; it said last: {last}"]
     found = []
     if answer.right_s > allowed_s:
         found.append(f"`{door}` gave the reason after {answer.right_s:.1f} s, and {allowed_s:.1f} s are allowed")
-    if answer.steady < STEADY:
+    if stays and answer.steady < STEADY:
         found.append(f"`{door}` gave the reason in only {answer.steady:.0%} of the looks after the first")
     return found
 

@@ -59,6 +59,13 @@ def test_a_reason_that_comes_and_goes_is_wrong() -> None:
     assert wrong(seen(looks(*[GOOD] * 19, "catching up"))) == ()
 
 
+def test_of_an_event_that_is_over_only_the_command_without_a_memory_may_be_silent() -> None:
+    told = looks(GOOD, *["catching up"] * 9)
+    assert wrong(seen(told), replace(STALLED, event=True)) == (
+        "`/lag` gave the reason in only 10% of the looks after the first",
+    )
+
+
 def test_what_is_said_once_it_is_mended_does_not_count() -> None:
     assert wrong(seen([*looks(GOOD), *looks("catching up", "catching up", first_s=201.0)])) == ()
     assert len(wrong(seen(looks(GOOD, first_s=201.0)))) == 2
