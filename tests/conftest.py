@@ -27,6 +27,9 @@ from tests.containers import docker_answers, kafka_container, postgres_container
 if TYPE_CHECKING:
     from tests.tracing.collector import Collector
 
+# Several workers share the cores: a thread of torch that spins for its mates would take them from the others. Read when
+# torch is loaded, here and in what the tests start.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 CACHE_DIR = pytest.StashKey[Path]()
 MIRROR = pytest.StashKey[str | None]()
 PINNED = {"SCORER_ENGINE": "torch", "SCORER_PRECISION": "fp32"}

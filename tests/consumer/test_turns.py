@@ -21,7 +21,7 @@ async def test_a_few_records_of_other_partitions_are_scored_long_before_a_backlo
     settings: Settings, engines: Engines
 ) -> None:
     def slow(batch: Tensor) -> None:
-        time.sleep(0.004 * len(batch))
+        time.sleep(0.01 * len(batch))
 
     engines.before = slow
     small = list(pictures(50))

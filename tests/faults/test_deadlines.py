@@ -60,6 +60,7 @@ async def test_the_drain_ends_in_time_with_a_silent_database(kafka: str, migrate
             assert await stops_in_time(member) == 1
 
 
+@pytest.mark.soak
 async def test_the_drain_ends_in_time_with_a_dead_broker(jars: Path, migrated_url: str, tmp_path: Path) -> None:
     async with run_brokers(tmp_path, jars) as brokers:
         settings = await made(brokers.bootstrap_servers, migrated_url)

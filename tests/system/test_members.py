@@ -81,6 +81,7 @@ async def test_a_stopped_consumer_drains_and_the_next_one_repeats_nothing(
     assert not any("redelivered" in line for line in consumer.stderr)
 
 
+@pytest.mark.soak
 async def test_a_second_signal_skips_the_drain(kafka: str, migrated_url: str, scorer_settings: dict[str, Any]) -> None:
     topic = str(scorer_settings["kafka_topic"])
     await publish(kafka, topic, [(image, []) for image in pictures(200)])
