@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> None:
     workload = Workload(settings.cache_dir / "bench", int(arguments[0]), Path(arguments[1]) if arguments[1:] else None)
     decode_one = decoder(settings, model.preprocessing, engine.precision)
     loops = {"overlapped": overlapped, "serial": serial}
-    batch = fastest(engine, model.preprocessing.crop, settings.max_batch)
+    batch = fastest(engine, model.preprocessing.crop, min(settings.max_batch, engine.most))
     loops["serial"](workload.read(batch), decode_one, engine, batch)
     say({"engine": engine.name, "precision": engine.precision, "device": engine.device, "batch": batch})
     for number, line in enumerate(sys.stdin, 1):

@@ -87,7 +87,7 @@ class Batcher:
         """Seconds until so many interactive images, from the next to come out, are answered."""
         hand = len(self._in_hand)
         left_s = max(0.0, self._begun + self._cost.seconds(hand) - time.perf_counter()) if hand else 0.0
-        batches = -(-images // self._policy.most(self._cost, short=False))
+        batches = -(-images // self._most(short=False))
         device_s = batches * self._cost.overhead_s + images * self._cost.image_s
         if self._line.depth("stream"):  # its turn comes in between
             device_s /= max(0.5, 1 - self._policy.short_batch_s / self._policy.stream_wait_s)
@@ -141,18 +141,20 @@ class Batcher:
         """The next batch, all of one class."""
         now = time.perf_counter()
         queue = self._choose(decoded, now)
-        most = self._policy.most(self._cost, short=queue is decoded["stream"] and self.around(now))
+        most = self._most(short=queue is decoded["stream"] and self.around(now))
         if len(queue) >= most:
             self._full += 1
             if self._full % _EXPLORE_EACH == 0:
                 most = max(1, most // 2)
-        most = min(most, self._isolation.fits)
         works: list[Work] = []
         while queue and len(works) < most:
             work = queue.popleft()
             if work.wanted or not self._results.abandon(work):
                 works.append(work)
         return works
+
+    def _most(self, *, short: bool) -> int:
+        return min(self._policy.most(self._cost, short=short), self._isolation.fits)
 
     def _choose(self, decoded: Queues, now: float) -> deque[Work]:
         interactive, stream = decoded["interactive"], decoded["stream"]

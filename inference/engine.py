@@ -1,8 +1,11 @@
 """What an engine is: the one thing that differs between torch, other runtimes and the fake of the tests."""
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from torch import Tensor
+
+ANY_NUMBER: Final = 1 << 16
+"""Of images in a batch."""
 
 
 class Engine(Protocol):
@@ -19,6 +22,10 @@ class Engine(Protocol):
     @property
     def device(self) -> str:
         """Where it runs: `cpu`, `cuda:0`."""
+
+    @property
+    def most(self) -> int:
+        """Images of a batch from which on more make none of them cheaper, and only take memory; else ANY_NUMBER."""
 
     def predict(self, batch: Tensor) -> Tensor:
         """One forward pass.

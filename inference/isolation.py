@@ -40,8 +40,8 @@ class Isolation:
         self._metrics = metrics
         self.trouble: str | None = None
         """Set while the engine fails on the probe as well, that is, on everything."""
-        self.fits = 1 << 16
-        """Images that fit into the device's memory as far as is known."""
+        self.fits = engine.most
+        """Images that the engine takes at once, and that fit into the device's memory as far as is known."""
 
     def check_probe(self) -> None:
         """Run the probe alone. Raises what the engine raises, or NotFinite."""

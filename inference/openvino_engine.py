@@ -9,6 +9,7 @@ from errors import UsageError
 from inference.calibration import calibrated
 from inference.conversion import converted
 from inference.cores import engine_threads
+from inference.engine import ANY_NUMBER
 from inference.model import Model
 from inference.openvino_runtime import openvino
 from inference.preprocess import Preprocessing
@@ -24,6 +25,7 @@ class OpenVinoEngine:
 
     name = "openvino"
     device = "cpu"
+    most = ANY_NUMBER
 
     def __init__(self, model: Model, settings: InferenceSettings) -> None:
         """Blocks while the network is converted (2 s, once) and compiled. Raises UsageError for what is not there."""

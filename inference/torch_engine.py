@@ -7,16 +7,20 @@ from torch import Tensor
 
 from errors import UsageError
 from inference.cores import engine_threads
+from inference.engine import ANY_NUMBER
+from inference.folding import fold_batch_norms
 from inference.model import Model
 from inference.preprocess import Preprocessing
 from inference.torch_threads import compute_with
 from settings import InferenceSettings
 
+_MOST_ON_CPU = 16
+"""Measured: 46 ms an image in batches of 8, 44 in 16, 44 in 32, which take 400 MB more."""
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class TorchEngine:
-    """A ResNet50 moved to its device and precision, channels last (a third faster on CPUs with AVX-512).
+    """A ResNet50 with its batch norms folded in, channels last (a third faster on CPUs with AVX-512), in its precision.
 
     On CUDA it was never measured, for want of a device: whether graphs, compiling or decoding there pay is not known.
     """
@@ -24,7 +28,10 @@ class TorchEngine:
     name = "torch"
 
     def __init__(self, model: Model, settings: InferenceSettings) -> None:
-        """Blocks while weights are moved. Raises UsageError for a device or precision that is not there."""
+        """Blocks while weights are moved; changes `model.network`.
+
+        Raises UsageError for a device or precision that is not there.
+        """
         self._device = torch_device(settings.device)
         self.device = str(self._device)
         # bf16 and fp16 are faster but move probabilities by up to a percent: only on demand.
@@ -34,8 +41,10 @@ class TorchEngine:
             raise UsageError(
                 f"SCORER_PRECISION={self.precision}: torch does not have it on this {self._device.type}; {remedy}"
             )
+        self.most = _MOST_ON_CPU if self._device.type == "cpu" else ANY_NUMBER
         self._preprocessing: Preprocessing = model.preprocessing
         self._dtype = DTYPES[self.precision]
+        fold_batch_norms(model.network)
         self._network = model.network.to(self._device, self._dtype).to(memory_format=torch.channels_last)
         self._threads = engine_threads(settings.threads)
 

@@ -58,6 +58,7 @@ class TrappedEngine:
         self.name = engine.name
         self.precision = engine.precision
         self.device = engine.device
+        self.most = engine.most
         self._engine = engine
         self._trap = trap
         _, self._place, self._argument = (*trap.split(":"), "1")[:3]

@@ -10,11 +10,14 @@ from PIL import Image
 from errors import UsageError
 from inference.engine import Engine
 from inference.fake_engine import FakeEngine
+from inference.folding import fold_batch_norms
+from inference.isolation import Isolation
 from inference.model import load_model
 from inference.openvino_engine import OpenVinoEngine
 from inference.preprocess import Preprocessing
 from inference.torch_engine import TorchEngine
-from settings import Settings
+from settings import InferenceSettings, Settings
+from telemetry import Metrics
 from tests.checkpoints import sample_images
 
 BATCH = torch.stack(
@@ -95,6 +98,21 @@ def test_openvino_gives_what_torch_gives_in_fp32(open_torch: Open, open_openvino
     assert torch.allclose(open_openvino().predict(BATCH), open_torch().predict(BATCH), atol=1e-4)
 
 
+def test_folded_batch_norms_move_answers_by_rounding_errors_only(open_torch: Open, small_model: Settings) -> None:
+    network = load_model(small_model).network
+    with torch.inference_mode():
+        plain = network(Preprocessing().normalised(BATCH)).softmax(dim=1)
+    assert torch.allclose(open_torch().predict(BATCH), plain, atol=1e-5)
+
+
+def test_no_batch_norm_is_left(small_model: Settings) -> None:
+    model = load_model(small_model)
+    convolutions = [part for part in model.network.modules() if isinstance(part, torch.nn.Conv2d)]
+    fold_batch_norms(model.network)
+    assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in model.network.modules())
+    assert len([part for part in model.network.modules() if isinstance(part, torch.nn.Conv2d)]) == len(convolutions)
+
+
 def test_it_says_what_it_is(engine: Engine) -> None:
     assert engine.name in {"torch", "openvino", "fake"}
     assert (engine.precision, engine.device) == ("fp32", "cpu")
@@ -137,3 +155,9 @@ def test_int8_is_not_for_torch(open_torch: Open) -> None:
 def test_what_openvino_cannot_do_is_named(open_openvino: Open, options: dict[str, str], complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
         open_openvino(**options)
+
+
+def test_a_batch_is_no_larger_than_the_engine_has_use_for(open_torch: Open) -> None:
+    engine = open_torch()
+    assert engine.most < InferenceSettings().max_batch
+    assert Isolation(engine, BATCH[0], Metrics()).fits == engine.most
