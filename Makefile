@@ -23,7 +23,7 @@ run: .venv/installed ## start everything on this machine and score sample photos
 
 test: .venv/installed ## run the tests (ARGS="..." goes to pytest)
 	@sh tests/deploy/fetch_promtool.sh .venv/bin
-	$(PY) -m pytest -n 3 --dist loadscope $(ARGS)
+	$(PY) -m pytest -n 3 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 faults: .venv/installed ## run the tests of faults that take their time (ARGS="..." goes to pytest)
 	$(PY) -m pytest -n 2 --dist loadscope -m soak $(ARGS)

@@ -2,42 +2,21 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from math import sqrt
-from typing import Final, Literal
+from typing import Final
 
-from broker.samples import JOINING, GroupSample, PartitionSample, Place
+from broker.samples import JOINING, GroupSample, Place
 from monitor.eta import Eta, eta, eta_from_rates
 from monitor.evaluate import Evidence, evaluate
 from monitor.finding import Finding, Group
-from monitor.rates import Flow, Rates
+from monitor.partition import Partition, due
+from monitor.rates import SHORT_S, Flow, Rates, keeps_up
 from monitor.verdict import status_of, verdict, worst
 from monitor.why import why
-from monitor.window import Window, lag_of
+from monitor.window import lag_of
 from schemas.lag import LagReport, PartitionLag, Status
 
-_SHORT_S: Final = 10.0
-"""What was watched for less than this says less than the consumers' own rates."""
 _LOOP_S: Final = 60.0
 """For how long it counts what a member told of rebalances."""
-_POINTS: Final = 13
-
-
-class _Partition:
-    """What is kept of one partition."""
-
-    def __init__(self) -> None:
-        self.window = Window()
-        self.flow = Flow(points=_POINTS)
-        self.sample: PartitionSample | None = None
-        self.status: Status | None = None
-        self.since: float | None = None
-        self.owner: str | None = None
-        """The last one: while the group joins, nobody is told to have it."""
-        self.taken: float | None = None
-        self.waited = False
-        """The oldest record that waits was there at the sample before."""
-        self.record: tuple[int, float] | None = None
-        """An offset, and the timestamp of the record there."""
 
 
 class Observer:
@@ -46,7 +25,7 @@ class Observer:
     def __init__(self, silence_s: float) -> None:
         self._silence_s = silence_s
         self._flow = Flow()
-        self._partitions: dict[Place, _Partition] = {}
+        self._partitions: dict[Place, Partition] = {}
         self._status: Status | None = None
         self._since: float | None = None
         self._sample: GroupSample | None = None
@@ -57,26 +36,21 @@ class Observer:
         consumed = produced = 0
         kept = {}
         for found in sample.partitions:
-            known = kept[found.place] = self._partitions.get(found.place) or _Partition()
-            went, came = _grown(known.sample, found)
+            known = kept[found.place] = self._partitions.get(found.place) or Partition(self._silence_s)
+            went, came = known.add(found, sample.at, first=first)
             consumed, produced = consumed + went, produced + came
-            known.flow.add(sample.at, consumed=went, produced=came, lag=lag_of(found))
-            known.window.add(found, sample.at)
-            if found.owner is not None and found.owner != known.owner:
-                known.owner, known.taken = found.owner, None if first else sample.at
-            known.waited = known.sample is not None and _due(found) < known.sample.end
-            known.sample = found
         self._partitions, self._sample = kept, sample
         self._flow.add(sample.at, consumed=consumed, produced=produced, lag=sum(map(lag_of, sample.partitions)))
-        return self._unknown_ages(sample)
+        ageless = (found for found in sample.partitions if kept[found.place].ageless(sample.at))
+        wanted = [(lag_of(found), found.place, due(found)) for found in ageless]
+        return [(place, offset) for _, place, offset in sorted(wanted, reverse=True)]
 
     def report(self, timestamps: Mapping[Place, float]) -> LagReport:
         """Judge the last sample. `timestamps`: of the records that `take` asked for, as far as they could be read."""
         sample = self._sample
         assert sample is not None
         for place, timestamp in timestamps.items():
-            if (known := self._partitions[place]).sample is not None:
-                known.record = (_due(known.sample), timestamp)
+            self._partitions[place].learn(timestamp)
         members = None if sample.members is None else len(sample.members)
         group = Group(sample.at, sample.state, members, self._rates(sample), self._joins(sample.at))
         findings = worst([self._find(known, group) for known in self._partitions.values()])
@@ -106,35 +80,7 @@ class Observer:
             partitions=[self._told(found, group) for found in findings],
         )
 
-    def _unknown_ages(self, sample: GroupSample) -> list[tuple[Place, int]]:
-        """Where no consumer of ours has just said how old the oldest record is."""
-        wanted = []
-        for found in sample.partitions:
-            known = self._partitions[found.place]
-            told, last = known.window.told, known.window.last_commit
-            fresh = last is not None and sample.at - last <= self._silence_s
-            had_nothing = fresh and not known.waited and told is not None and not told.stuck
-            says = had_nothing or (told is not None and told.oldest is not None)
-            if lag_of(found) and not says and (known.record is None or known.record[0] != _due(found)):
-                wanted.append((lag_of(found), found.place, _due(found)))
-        return [(place, offset) for _, place, offset in sorted(wanted, reverse=True)]
-
-    def _age(self, known: _Partition, now: float) -> tuple[float | None, Literal["consumer", "record"] | None]:
-        sample, told = known.sample, known.window.told
-        if sample is None or not lag_of(sample):
-            return 0.0, None
-        if told is not None and told.oldest is not None:
-            return max(0.0, now - told.oldest), "consumer"
-        if known.record is not None and known.record[0] == _due(sample):
-            return max(0.0, now - known.record[1]), "record"
-        last = known.window.last_commit
-        fresh = last is not None and now - last <= self._silence_s
-        if told is not None and not told.stuck and last is not None and fresh and not known.waited:
-            # It had nothing when it said so, and nothing waited when we looked before: what waits now came later.
-            return now - last, "consumer"
-        return None, None
-
-    def _find(self, known: _Partition, group: Group) -> Finding:
+    def _find(self, known: Partition, group: Group) -> Finding:
         sample, window = known.sample, known.window
         assert sample is not None
         joining = group.members is None or group.state in JOINING
@@ -150,27 +96,26 @@ class Observer:
             moved=window.moved,
             behind_since=window.behind_since,
             taken=known.taken,
-            time_lag_s=self._age(known, group.now)[0],
-            keeps_up=_keeps_up(known.flow, group.rates, _watched_s(self._flow)),
+            time_lag_s=known.age(group.now)[0],
+            keeps_up=keeps_up(known.flow.known() or group.rates, self._flow.watched_s),
         )
         status = evaluate(evidence)
         if status != known.status:
             first, known.status = known.status is None, status
             known.since = _first_since(evidence, status) if first else group.now
         arrived = known.flow.points[-1].produced - known.flow.points[0].produced
-        return Finding(sample, evidence, status, known.since, _lately(known.flow), arrived, window.trimmed, window.held)
+        return Finding(sample, evidence, status, known.since, known.flow.known(), arrived, window.trimmed, window.held)
 
     def _rates(self, sample: GroupSample) -> Rates | None:
         """What was seen to grow; as long as that was only for a moment, the consumers' own rates."""
-        if (rates := _lately(self._flow)) is not None:
+        if (rates := self._flow.known()) is not None:
             return rates
         if (seen := self._flow.lately()) is None:
             return None
         told_by: dict[str, float] = {}
         for known in self._partitions.values():
-            told, last, owner = known.window.told, known.window.last_commit, known.sample and known.sample.owner
-            fresh = last is not None and sample.at - last <= self._silence_s
-            if told is not None and told.rate is not None and fresh and owner:
+            told, owner = known.window.told, known.sample and known.sample.owner
+            if told is not None and told.rate is not None and owner and known.fresh(sample.at):
                 told_by[owner] = told.rate
         return Rates(sum(told_by.values()), seen.produced) if told_by else seen
 
@@ -183,7 +128,7 @@ class Observer:
         lag = sum(found.evidence.lag for found in findings)
         if not any(found.evidence.late for found in findings):
             return Eta(0.0, 0.0, 0.0)  # what is in flight is not behind
-        if _watched_s(self._flow) >= _SHORT_S:
+        if self._flow.watched_s >= SHORT_S:
             return eta(self._flow.points)
         return eta_from_rates(lag, group.rates) if group.rates is not None else None
 
@@ -200,7 +145,7 @@ class Observer:
             since=_moment(found.since),
             lag=evidence.lag,
             time_lag_s=_rounded(evidence.time_lag_s),
-            time_lag_from=self._age(known, group.now)[1],
+            time_lag_from=known.age(group.now)[1],
             committed_offset=sample.committed,
             beginning_offset=sample.beginning,
             end_offset=sample.end,
@@ -211,43 +156,6 @@ class Observer:
             produced_per_s=_rounded(rates.produced if rates else None),
             eta_s=_rounded(left.s if left else None) if evidence.late else 0.0,
         )
-
-
-def _grown(before: PartitionSample | None, after: PartitionSample) -> tuple[int, int]:
-    """Records consumed and produced between two samples of a partition."""
-    if before is None:
-        return 0, 0
-    moved = after.committed is not None and before.committed is not None
-    went = after.committed - before.committed if moved else 0  # type: ignore[operator]  # both are there
-    return went, after.end - before.end
-
-
-def _due(sample: PartitionSample) -> int:
-    """Offset of the oldest record that waits."""
-    return max(sample.beginning, sample.committed or 0)
-
-
-def _lately(flow: Flow) -> Rates | None:
-    """None as long as it was watched only for a moment."""
-    return flow.lately() if _watched_s(flow) >= _SHORT_S else None
-
-
-def _watched_s(flow: Flow) -> float:
-    return flow.points[-1].at - flow.points[0].at if flow.points else 0.0
-
-
-def _keeps_up(flow: Flow, group: Rates | None, watched_s: float) -> bool | None:
-    """`watched_s`: how long the group was watched."""
-    rates = _lately(flow) or group
-    if rates is None:
-        return None
-    if not 0 < rates.consumed >= rates.produced:
-        return False
-    if watched_s >= _SHORT_S:
-        return True
-    # In a moment few records may arrive by chance: as many as may well arrive another time must be kept up with.
-    came = rates.produced * watched_s
-    return True if rates.consumed * watched_s >= came + 2 * sqrt(came) + 2 else None
 
 
 def _first_since(evidence: Evidence, status: Status) -> float | None:

@@ -3,8 +3,11 @@
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import sqrt
 from typing import Final
 
+SHORT_S: Final = 10.0
+"""What was watched for less than this says less than the consumers' own rates."""
 LATELY_S: Final = 30.0
 KEPT_S: Final = 3600.0
 
@@ -48,6 +51,15 @@ class Flow:
         while self._points[0].at < at - self._kept_s:
             self._points.popleft()
 
+    @property
+    def watched_s(self) -> float:
+        """From the first point to the last one."""
+        return self._points[-1].at - self._points[0].at if self._points else 0.0
+
+    def known(self) -> Rates | None:
+        """Those lately; None as long as it was watched only for a moment."""
+        return self.lately() if self.watched_s >= SHORT_S else None
+
     def lately(self, over_s: float = LATELY_S) -> Rates | None:
         """Over the last `over_s`, or as long as was watched; None after a single sample."""
         if not self._points:
@@ -62,3 +74,16 @@ def between(first: Point, last: Point) -> Rates | None:
     if took_s <= 0:
         return None
     return Rates((last.consumed - first.consumed) / took_s, (last.produced - first.produced) / took_s)
+
+
+def keeps_up(rates: Rates | None, watched_s: float) -> bool | None:
+    """Whether what is published is consumed as fast, or faster; None: nobody can tell. `watched_s`: for how long."""
+    if rates is None:
+        return None
+    if not 0 < rates.consumed >= rates.produced:
+        return False
+    if watched_s >= SHORT_S:
+        return True
+    # In a moment few records may arrive by chance: as many as may well arrive another time must be kept up with.
+    came = rates.produced * watched_s
+    return True if rates.consumed * watched_s >= came + 2 * sqrt(came) + 2 else None

@@ -49,6 +49,16 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[MIRROR] = os.environ.get("SCORER_MAVEN_MIRROR")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long begins first, told by its time-out: else one worker ends with it when the others are done."""
+    longest: dict[Path, float] = {}
+    for item in items:
+        limit = item.get_closest_marker("timeout")
+        longest[item.path] = max(longest.get(item.path, 0.0), limit.args[0] if limit else 0.0)
+    items.sort(key=lambda item: -longest[item.path])
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith(("SCORER_", "OTEL_", "TRACEPARENT"))]:
