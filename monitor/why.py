@@ -157,6 +157,8 @@ def asides(finding: Finding, group: Group) -> list[str]:
         said += [more for more in (loop(group), poison(told)) if more is not None]
         if told is not None and told.stuck and finding.evidence.fresh:
             said.append(f"the consumer waits: {told.why}")
+        elif finding.evidence.lag > 0 and (waited := _waited(finding, group)) is not None:
+            said.append(waited)
         if finding.evidence.lag <= 0 and group.members == 0:
             said.append("no consumer is running")
     return said

@@ -20,11 +20,13 @@ class Floor:
     """What a service adds nothing to: its engine in a bare loop; images a second, one a round."""
 
     loop: Bare
+    images: int
+    """Of a round: many batches, or the first ones, decoded before the clock starts, would count for too much."""
     rates: list[float] = field(default_factory=list)
 
-    async def turn(self, images: int) -> None:
+    async def turn(self) -> None:
         """One round."""
-        self.rates.append(await self.loop.rate(images))
+        self.rates.append(await self.loop.rate(self.images))
 
 
 def compared(

@@ -58,7 +58,7 @@ async def serving(context: Context, seats: Seats, only: Sequence[str]) -> AsyncG
                         del contenders[name]
                         yield reason
             for floor in _in_turn(list(floors.values()), turn):
-                await floor.turn(8 if context.quick else max(48, int(context.seconds * 20)))
+                await floor.turn()
     for result in compared(contenders, floors, concurrencies, seats.versions):
         yield result
 
@@ -86,10 +86,14 @@ async def _floors(context: Context, seats: Seats, contenders: Iterable[Contender
         if one.is_ours:
             engine, precision = one.engine.split()
             settings = await _with_engine(context, {"engine": engine, "precision": precision})
-            floors[one.name] = Floor(await context.bare(given(settings)))
+            floors[one.name] = await _floor(context, await context.bare(given(settings)))
         elif one.service is NAIVE:
             (picture,) = context.images.paths(1)
             model = (f"{name}={value}" for name, value in seats.model.items())
             child = await context.child("bench.peers.servers.loop", str(picture.parent), *model)
-            floors[one.name] = Floor(await Bare.ready(child))
+            floors[one.name] = await _floor(context, await Bare.ready(child))
     return floors
+
+
+async def _floor(context: Context, bare: Bare) -> Floor:
+    return Floor(bare, await bare.how_many(context.seconds, quick=context.quick))

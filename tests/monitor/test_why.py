@@ -277,3 +277,15 @@ def test_between_two_waits_for_a_slow_source_a_partition_is_behind_for_that_reas
     assert "until just now waiting for the source of offset 7 (h:80)" in moves[3].reason
     assert moves[3].status == "WARN"
     assert "source" not in moves[-1].reason
+
+
+def test_what_keeps_up_between_two_waits_for_a_slow_source_names_it_too() -> None:
+    history = History()
+    held = said(NOW + 4, "held", why="waiting for the source of offset 7 (h:80)", since=NOW, oldest=NOW)
+    history.look(partition(7, 12, held))
+    between = history.look(partition(9, 20, said(history.now + 4, bound="kafka", oldest=history.now - 2)))
+    assert between.status == "OK"
+    assert "keeps up" in between.reason
+    assert "until just now waiting for the source of offset 7 (h:80)" in between.reason
+    done = history.look(partition(20, 20, said(history.now + 4, "idle")))
+    assert "source" not in done.reason
