@@ -92,10 +92,12 @@ class Budget:
         return max(FEWEST_RECORDS, decided, scored)
 
     def room(self) -> int:
-        """Records that may be polled now: none until half or a batch is free, since many small polls cost too much."""
+        """Records that may be polled now, at most half of the limit: so the device has the next batch while one is
+        written and another one is polled. None until a quarter is free, since many small polls cost too much.
+        """
         limit = self.limit_records
-        free = min(limit - self.records, _BATCH_RECORDS)
-        return free if free >= min(limit // 2, _BATCH_RECORDS) and self.bytes < self._limit_bytes else 0
+        free = min(limit - self.records, limit // 2, _BATCH_RECORDS)
+        return free if free >= min(limit // 4, _BATCH_RECORDS) and self.bytes < self._limit_bytes else 0
 
     @property
     def tight(self) -> bool:

@@ -24,6 +24,7 @@ from telemetry import Metrics
 ORIGIN = {"interactive": "http", "stream": "kafka"}
 _EXPLORE_EACH = 8
 """Every so many full batches one is half as large: without a difference nobody can tell overhead from work."""
+_BATCHES_AHEAD = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +138,12 @@ class Batcher:
         self._metrics.images.labels(ORIGIN[priority], self._isolation.engine.name).inc(scored)
         return list(zip(works, outcomes, strict=True))
 
-    def _pick(self, decoded: Queues) -> list[Work]:
-        """The next batch, all of one class."""
+    def _pick(self, decoded: Queues) -> tuple[list[Work], int]:
+        """The next batch, all of one class; and how many images of the stream are to be decoded ahead."""
         now = time.perf_counter()
-        queue = self._choose(decoded, now)
-        most = self._most(short=queue is decoded["stream"] and self.around(now))
-        if len(queue) >= most:
+        queue, of_stream = self._choose(decoded, now), self._most(short=self.around(now))
+        most = of_stream if queue is decoded["stream"] else self._most(short=False)
+        if len(queue) >= most > self._policy.few // 2:  # so small only beside callers, and theirs differ
             self._full += 1
             if self._full % _EXPLORE_EACH == 0:
                 most = max(1, most // 2)
@@ -151,7 +152,7 @@ class Batcher:
             work = queue.popleft()
             if work.wanted or not self._results.abandon(work):
                 works.append(work)
-        return works
+        return works, _BATCHES_AHEAD * of_stream
 
     def _most(self, *, short: bool) -> int:
         return min(self._policy.most(self._cost, short=short), self._isolation.fits)

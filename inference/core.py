@@ -56,7 +56,7 @@ class InferenceCore:
         self._top_k = settings.top_k
         self._metrics = metrics
         self._loop = asyncio.get_running_loop()
-        self._line = Line(ahead=2 * settings.max_batch)
+        self._line = Line()
         cache = ResultCache(settings.cache_entries)
         self._results = Results(info, cache, self._line, metrics)
         read = reader(settings.decode, info.precision)

@@ -13,17 +13,18 @@ Queues = Mapping[Priority, deque[Work]]
 
 
 class Line:
-    """Interactive images are decoded as they come (their callers are bounded by Places); of the stream no more than
-    `ahead` are decoded or being decoded before the device takes them: that bounds pixels in memory."""
+    """Interactive images are decoded as they come (their callers are bounded by Places), those of the stream only as
+    far ahead as the device is about to take them: that bounds pixels in memory, and spreads decoding evenly beside the
+    forward passes, which it slows down."""
 
-    def __init__(self, ahead: int) -> None:
-        self._ahead = ahead
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._encoded: Queues = {"interactive": deque(), "stream": deque()}
         self._decoded: Queues = {"interactive": deque(), "stream": deque()}
         self._to_decode = {priority: threading.Condition(self._lock) for priority in self._encoded}
         self._to_run = threading.Condition(self._lock)
         self._decoding = 0
+        self._ahead = 1
         self.over: Exception | None = None
         """What `close` was given."""
 
@@ -74,12 +75,16 @@ class Line:
                 self._decoded["interactive"].append(work)
                 self._to_decode["stream"].notify()
 
-    def take_batch(self, pick: Callable[[Queues], list[Work]]) -> list[Work]:
-        """For the device: what `pick` takes out of the queues, waiting for some; empty when the line is closed."""
+    def take_batch(self, pick: Callable[[Queues], tuple[list[Work], int]]) -> list[Work]:
+        """For the device: what `pick` takes out of the queues, waiting for some; empty when the line is closed.
+
+        `pick` also says how many images of the stream are to be decoded, or being decoded, by when it comes again.
+        """
         with self._lock:
             while self.over is None:
-                if works := pick(self._decoded):
-                    self._to_decode["stream"].notify(len(works))
+                works, self._ahead = pick(self._decoded)
+                self._to_decode["stream"].notify(self._ahead)
+                if works:
                     return works
                 if not any(self._decoded.values()):
                     self._to_run.wait()

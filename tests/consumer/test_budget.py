@@ -15,13 +15,34 @@ def budget(memory_budget_mb: int = 2048) -> Budget:
     return Budget(LifeSettings(memory_budget_mb=memory_budget_mb), Metrics())
 
 
-def test_room_opens_again_only_when_half_is_free() -> None:
+def test_a_poll_takes_half_of_the_limit_and_leaves_the_other_half_for_the_next_one() -> None:
+    """What took all of it left the device without work each time, until it was written."""
     held = budget()
-    assert held.room() == 64
-    held.take(33, 0)
+    assert held.room() == 32
+    held.take(32, 0)
+    assert held.room() == 32
+    held.take(8, 0)
+    assert held.room() == 24
+
+
+def test_room_opens_again_only_when_a_quarter_is_free() -> None:
+    held = budget()
+    held.take(49, 0)
     assert held.room() == 0
     held.give(1, 0)
-    assert held.room() == 32
+    assert held.room() == 16
+
+
+def test_a_limit_that_sinks_a_little_meanwhile_lets_the_next_batch_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("consumer.budget.time.monotonic", lambda: now)
+    held = budget()
+    held.rate.add(800)
+    held.take(held.room(), 0)
+    assert held.records == 80
+    now += 0.5
+    assert held.limit_records == 152
+    assert held.room() == 72
 
 
 def test_bytes_close_the_door_whatever_the_number_of_records() -> None:
@@ -29,7 +50,7 @@ def test_bytes_close_the_door_whatever_the_number_of_records() -> None:
     held.take(1, 128 * MIB)
     assert held.room() == 0
     held.give(0, 1)
-    assert held.room() == 63
+    assert held.room() == 32
 
 
 def test_the_limit_follows_the_rate_within_its_bounds() -> None:

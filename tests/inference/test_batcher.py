@@ -16,6 +16,7 @@ from inference.works import Priority
 from schemas.predictions import Prediction
 from telemetry import Metrics
 from tests.inference.small_core import CLASSES, HELD, PROBE, Device, answers, ask, decoded, hold_device, running
+from tests.waiting import eventually
 
 BAD = 255
 
@@ -65,6 +66,20 @@ async def test_the_stream_s_batches_are_short_while_requests_are_around(device: 
         await ask(core, 5)
         await asyncio.gather(*(ask(core, number, "stream") for number in range(40)))
     assert max(map(len, device.batches)) <= 6
+
+
+async def test_beside_requests_no_more_of_the_stream_is_decoded_than_two_short_batches(device: Device) -> None:
+    """What is decoded in one go slows the forward pass beside it, and who waits behind that."""
+    device.act = lambda batch: time.sleep(0.01 * len(batch))
+    async with running(device, short_batch_s=0.06) as core:
+        await asyncio.gather(*(ask(core, number) for number in range(20)))
+        held = await hold_device(core, device, "interactive")
+        stream = [asyncio.create_task(ask(core, number, "stream")) for number in range(100, 140)]
+        await eventually(lambda: core._line.depth("stream") == 40 and core._line._decoded["stream"])
+        await asyncio.sleep(0.2)  # time enough to decode too many
+        assert 1 <= len(core._line._decoded["stream"]) <= 12
+        device.gate.set()
+        await asyncio.gather(held, *stream)
 
 
 @pytest.mark.parametrize(("stream_wait_s", "served"), [(0.02, True), (1000.0, False)])
