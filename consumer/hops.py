@@ -34,8 +34,10 @@ class Core(Protocol):
 
     info: ModelInfo
 
-    async def score_all(self, images: Sequence[bytes]) -> list[Prediction | Invalid]:
-        """One outcome for each image, in order."""
+    async def score_all(
+        self, images: Sequence[bytes], digests: Sequence[str | None] | None = None
+    ) -> list[Prediction | Invalid]:
+        """One outcome for each image, in order. `digests`: their SHA-256, as far as they are known."""
 
     def trouble(self) -> str | None:
         """Why nothing can be scored, or None."""
@@ -114,7 +116,7 @@ class Hops:
         images = [item.image for item in items if item.image is not None]
         assert len(images) == len(items)
         with self._timed("score", batch):
-            outcomes = await self._parts.core.score_all(images)
+            outcomes = await self._parts.core.score_all(images, [item.content_digest for item in items])
         for item, outcome in zip(items, outcomes, strict=True):
             if isinstance(outcome, Invalid):
                 item.refusal = outcome

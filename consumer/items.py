@@ -44,6 +44,11 @@ class Item:
     """In the trace of its producer, where that keeps it and traces are on."""
 
     @property
+    def content_digest(self) -> str | None:
+        """SHA-256 of the image, where the record holds it: the envelope digest of a claim check is that of its URI."""
+        return self.digest if self.event is not None and isinstance(self.event.image, bytes) else None
+
+    @property
     def size(self) -> int:
         """Bytes that it holds."""
         return self.record.size + self.fetched_bytes

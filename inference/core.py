@@ -96,23 +96,37 @@ class InferenceCore:
             raise outcome
         return outcome
 
-    async def score_all(self, images: Sequence[bytes]) -> list[Prediction | Invalid]:
-        """The stream's door: one outcome for each image, in order; a bad image fails alone. A bug propagates."""
-        return await self._ask(images, "stream", None) if images else []
+    async def score_all(
+        self, images: Sequence[bytes], digests: Sequence[str | None] | None = None
+    ) -> list[Prediction | Invalid]:
+        """The stream's door: one outcome for each image, in order; a bad image fails alone. A bug propagates.
+
+        `digests`: SHA-256 of each image, lower hex, where the caller has it already.
+        """
+        return await self._ask(images, "stream", None, digests) if images else []
 
     def trouble(self) -> str | None:
         """None while images can be scored, else why not, in words."""
         over = self._line.over
         return str(over) if over is not None else self._isolation.trouble
 
-    async def _ask(self, images: Sequence[bytes], priority: Priority, top_k: int | None) -> list[Prediction | Invalid]:
+    async def _ask(
+        self,
+        images: Sequence[bytes],
+        priority: Priority,
+        top_k: int | None,
+        digests: Sequence[str | None] | None = None,
+    ) -> list[Prediction | Invalid]:
         top_k = top_k or self._top_k
         call = Call(self._loop.create_future(), [None] * len(images), len(images), top_k, TRACED.get())
         now = time.perf_counter()
         self._check_open()
-        self._line.submit(
-            [Work(image, priority, [Waiter(call, place, now)]) for place, image in enumerate(images)], priority
-        )
+        known = digests or [None] * len(images)
+        works = [
+            Work(image, priority, [Waiter(call, place, now)], digest)
+            for place, (image, digest) in enumerate(zip(images, known, strict=True))
+        ]
+        self._line.submit(works, priority)
         try:
             await call.over
         finally:

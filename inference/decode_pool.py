@@ -57,7 +57,7 @@ class Decoder:
         data = work.image
         self._limits.check_bytes(len(data))
         begun = time.perf_counter()
-        digest = hashlib.sha256(data).hexdigest()
+        digest = work.digest = work.digest or hashlib.sha256(data).hexdigest()
         if self._share and not self._results.claim(work, digest):
             return False
         image = probe(data, self._limits)

@@ -31,7 +31,7 @@ class ResultCache:
             if (leader := self._leaders.get(digest)) is not None:
                 leader.waiters += work.waiters
                 return leader
-            work.digest = digest
+            work.leads = True
             self._leaders[digest] = work
             return None
 
@@ -39,7 +39,7 @@ class ResultCache:
         """Nobody can join these works from now on; their answers are kept."""
         with self._lock:
             for work, outcome in settled:
-                if work.digest is None:
+                if not work.leads or work.digest is None:
                     continue
                 self._leaders.pop(work.digest, None)
                 if isinstance(outcome, Answer):
@@ -52,6 +52,6 @@ class ResultCache:
         with self._lock:
             if work.wanted:
                 return False
-            if work.digest is not None:
+            if work.leads and work.digest is not None:
                 self._leaders.pop(work.digest, None)
             return True

@@ -113,11 +113,11 @@ class Deadly:
         self._poison = poison
         self.info = core.info
 
-    async def score_all(self, images: Sequence[bytes]) -> Any:
+    async def score_all(self, images: Sequence[bytes], digests: Any = None) -> Any:
         await asyncio.sleep(0)
         if self._poison in images:
             raise RuntimeError("the process is gone")
-        return await self._core.score_all(images)
+        return await self._core.score_all(images, digests)
 
 
 async def one_life(settings: Settings, parts: Parts) -> bool:

@@ -1,6 +1,7 @@
 """From record to row on a real Kafka, a real PostgreSQL and a real ResNet50."""
 
 import base64
+import hashlib
 import json
 from functools import partial
 from pathlib import Path
@@ -57,15 +58,17 @@ async def test_all_four_forms_end_as_the_scores_of_an_independent_reference(
         assert scorer.count("scorer_inference_images_total", origin="kafka", engine="torch") == len(names)
     found = await rows(
         url(settings),
-        "select kafka_partition, kafka_offset, predicted_class, probability, source, event_id from scores",
+        "select kafka_partition, kafka_offset, predicted_class, probability, sha256, source, event_id from scores",
     )
     by_place = {(row[0], row[1]): row[2:] for row in found}
+    contents = [hashlib.sha256(images[name]).hexdigest() for name in names]
+    assert [by_place[place][2] for place in places] == contents
     expected = reference_top1(checkpoint, [images[name] for name in names])
     for place, (class_id, probability) in zip(places, expected, strict=True):
         assert by_place[place][0] == class_id
         assert abs(by_place[place][1] - probability) <= 1e-3
-    assert [by_place[place][2:] for place in places[:4]] == [("/test", name) for name in names[:4]]
-    source, event_id = by_place[places[4]][2:]
+    assert [by_place[place][3:] for place in places[:4]] == [("/test", name) for name in names[:4]]
+    source, event_id = by_place[places[4]][3:]
     assert source.startswith("kafka:")
     assert source.endswith(f"/{settings.kafka_topic}")
     assert event_id.startswith(f"{places[4][0]}:{places[4][1]}:")

@@ -1,6 +1,7 @@
 """The same bytes cost one inference, whoever sends them and however many at once; and nobody is worse off for it."""
 
 import asyncio
+import hashlib
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from errors import EngineRejected, InvalidImage
 from inference.core import InferenceCore
 from inference.works import Priority
+from schemas.predictions import Prediction
 from tests.inference.small_core import HELD, Device, answers, ask, decoded, hold_device, image, running
 from tests.waiting import eventually
 
@@ -52,6 +54,39 @@ async def test_the_same_bytes_a_hundred_times_at_once_cost_one_inference(device:
     assert device.batches == [[HELD], [7]]
     assert len(found) == 100
     assert all(not isinstance(one, Exception) and answers(one, 7) and not one.cached for one in found)
+
+
+async def test_a_digest_that_the_caller_has_is_not_computed_again(device: Device) -> None:
+    async with running(device, cache_entries=10) as core:
+        (first,) = await core.score_all([image(1)], ["d" * 64])
+        (again,) = await core.score_all([image(2)], ["d" * 64])
+        (other,) = await core.score_all([image(2)], [None])
+    assert isinstance(first, Prediction)
+    assert isinstance(again, Prediction)
+    assert isinstance(other, Prediction)
+    assert first.image.sha256 == "d" * 64
+    assert (again.cached, again.top) == (True, first.top)
+    assert other.image.sha256 == hashlib.sha256(image(2)).hexdigest()
+
+
+async def test_who_leaves_before_joining_takes_nobody_along(device: Device) -> None:
+    """Its digest is known, and another one leads."""
+    digest = hashlib.sha256(image(7)).hexdigest()
+    async with running(device, max_batch=1, cache_entries=10) as core:
+        held = await hold_device(core, device)
+        leader = asyncio.create_task(core.score_all([image(7)], [digest]))
+        await decoded(core, 1)
+        fills = asyncio.create_task(core.score_all([image(number) for number in range(100, 110)]))
+        await decoded(core, 2)
+        left = asyncio.create_task(core.score_all([image(7)], [digest]))
+        await eventually(lambda: any(work.digest == digest for work in core._line._encoded["stream"]))
+        left.cancel()
+        await asyncio.wait([left])
+        request = asyncio.create_task(ask(core, 7))
+        await eventually(lambda: counted(core, "coalesced") or core._line._decoded["interactive"])
+        device.gate.set()
+        await asyncio.gather(held, leader, fills, request)
+    assert device.batches.count([7]) == 1
 
 
 async def test_the_least_recently_used_answer_goes_first(device: Device) -> None:

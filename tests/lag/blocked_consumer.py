@@ -22,11 +22,13 @@ class BlockedCore(InstantCore):
         """For good."""
         self._blocked = True
 
-    async def score_all(self, images: Sequence[bytes]) -> list[Prediction | Invalid]:
+    async def score_all(
+        self, images: Sequence[bytes], digests: Sequence[str | None] | None = None
+    ) -> list[Prediction | Invalid]:
         """See InstantCore."""
         if self._blocked:
             await asyncio.Event().wait()
-        return await super().score_all(images)
+        return await super().score_all(images, digests)
 
 
 async def main() -> None:

@@ -76,7 +76,9 @@ class PacedCore(InstantCore):
         self._busy = asyncio.Lock()
         self._began: float | None = None
 
-    async def score_all(self, images: Sequence[bytes]) -> list[Prediction | Invalid]:
+    async def score_all(
+        self, images: Sequence[bytes], digests: Sequence[str | None] | None = None
+    ) -> list[Prediction | Invalid]:
         """See InstantCore."""
         async with self._busy:
             self._began = self._began or time.monotonic()
@@ -86,7 +88,7 @@ class PacedCore(InstantCore):
                 step = min(_TICK_S, left / pace if pace else _TICK_S)
                 left, at = left - pace * step, at + step
                 await asyncio.sleep(at - time.monotonic())
-        return await super().score_all(images)
+        return await super().score_all(images, digests)
 
 
 async def drained(settings: Settings, shape: Shape) -> Drained:
