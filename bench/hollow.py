@@ -20,6 +20,7 @@ def hollow_app() -> FastAPI:
 
 async def main() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections inherit it, as those of ours do
         # Who connects before the server has started waits in the socket's queue.
         sys.stdout.write(f"http://127.0.0.1:{listening.getsockname()[1]}\n")
         sys.stdout.flush()
