@@ -2,7 +2,7 @@
 
 Work-conserving: when the device is free it takes what is there. Interactive images go first and among themselves;
 while their callers are around the stream's batches are kept short, so that the next one does not wait long; the stream
-gets a batch at least every `stream_wait_s`, whatever the interactive load.
+gets a batch at least every `stream_wait_s`, whatever the interactive load. With nobody around its batches are large.
 """
 
 import time
@@ -35,18 +35,23 @@ class BatchPolicy:
     top_k: int = 5
     """Classes that are looked up for each image of a batch at once; more are, one by one, when somebody asks."""
     few: int = 8
-    """No batch is larger than that, unless larger ones give notably more images a second."""
+    """No batch beside interactive callers is larger than that, unless larger ones give notably more images a second."""
     short_batch_s: float = 0.2
     """What a batch of the stream may take while interactive callers are around."""
+    long_batch_s: float = 1.0
+    """What it may take else: one of them may come at any time."""
     stream_wait_s: float = 1.0
     """How long interactive batches may hold up the stream."""
 
-    def most(self, cost: Cost, *, short: bool) -> int:
-        """Images in a batch: as many as notably raise the throughput; `short`: and none that takes too long."""
-        wanted = max(cost.useful(), self.few)
-        if short:
-            wanted = min(wanted, cost.within(self.short_batch_s))
-        return max(1, min(wanted, self.max_batch))
+    def of_requests(self, cost: Cost) -> int:
+        """Images in a batch of interactive ones: as many as notably raise the throughput."""
+        return min(max(cost.useful(), self.few), self.max_batch)
+
+    def of_stream(self, cost: Cost, *, around: bool) -> int:
+        """Images in a batch of the stream. `around`: interactive callers are."""
+        if around:
+            return min(self.of_requests(cost), cost.within(self.short_batch_s))
+        return min(self.max_batch, cost.within(self.long_batch_s))
 
 
 class Batcher:
@@ -88,7 +93,7 @@ class Batcher:
         """Seconds until so many interactive images, from the next to come out, are answered."""
         hand = len(self._in_hand)
         left_s = max(0.0, self._begun + self._cost.seconds(hand) - time.perf_counter()) if hand else 0.0
-        batches = -(-images // self._most(short=False))
+        batches = -(-images // self._of_requests())
         device_s = batches * self._cost.overhead_s + images * self._cost.image_s
         if self._line.depth("stream"):  # its turn comes in between
             device_s /= max(0.5, 1 - self._policy.short_batch_s / self._policy.stream_wait_s)
@@ -141,8 +146,9 @@ class Batcher:
     def _pick(self, decoded: Queues) -> tuple[list[Work], int]:
         """The next batch, all of one class; and how many images of the stream are to be decoded ahead."""
         now = time.perf_counter()
-        queue, of_stream = self._choose(decoded, now), self._most(short=self.around(now))
-        most = of_stream if queue is decoded["stream"] else self._most(short=False)
+        queue = self._choose(decoded, now)
+        of_stream = min(self._policy.of_stream(self._cost, around=self.around(now)), self._isolation.fits)
+        most = of_stream if queue is decoded["stream"] else self._of_requests()
         if len(queue) >= most > self._policy.few // 2:  # so small only beside callers, and theirs differ
             self._full += 1
             if self._full % _EXPLORE_EACH == 0:
@@ -154,8 +160,8 @@ class Batcher:
                 works.append(work)
         return works, _BATCHES_AHEAD * of_stream
 
-    def _most(self, *, short: bool) -> int:
-        return min(self._policy.most(self._cost, short=short), self._isolation.fits)
+    def _of_requests(self) -> int:
+        return min(self._policy.of_requests(self._cost), self._isolation.fits)
 
     def _choose(self, decoded: Queues, now: float) -> deque[Work]:
         interactive, stream = decoded["interactive"], decoded["stream"]

@@ -1,5 +1,7 @@
 """What a forward pass costs, from those that were: seconds = overhead + images x seconds an image."""
 
+from inference.engine import ANY_NUMBER
+
 _KEPT = 0.97
 """Weight that an observation keeps with each later one: the last thirty or so count."""
 _DOUBT = 0.5
@@ -38,9 +40,9 @@ class Cost:
 
     def within(self, seconds: float) -> int:
         """The largest batch that takes no longer, at least 1."""
-        return max(1, min(1 << 16, int((seconds - self.overhead_s) / max(self.image_s, 1e-9))))
+        return max(1, min(ANY_NUMBER, int((seconds - self.overhead_s) / max(self.image_s, 1e-9))))
 
     def useful(self) -> int:
         """The batch from which on larger ones give at most 5 % more images a second."""
         share = _USEFUL_SHARE / (1 - _USEFUL_SHARE)
-        return max(1, min(1 << 16, round(share * self.overhead_s / max(self.image_s, 1e-9))))
+        return max(1, min(ANY_NUMBER, round(share * self.overhead_s / max(self.image_s, 1e-9))))

@@ -25,6 +25,7 @@ SIDE = 8
 PROBE = torch.full((3, SIDE, SIDE), 127, dtype=torch.uint8)
 CLASSES = 40
 HELD = 60_000
+_ENDLESS = {"short_batch_s": 1e6, "long_batch_s": 1e6}
 INFO = ModelInfo(
     model_version="fake-0", name="fake", weights="none", weights_sha256="0" * 64, preprocessing="none",
     labels=tuple(f"label {number}" for number in range(CLASSES)), engine="fake", precision="fp32", device="cpu",
@@ -75,7 +76,7 @@ async def running(
     settings = InferenceSettings(max_batch=max_batch, cache_entries=cache_entries)
     engine = FakeEngine(CLASSES, before=device)
     async with run_core(INFO, Preprocessing(resize=SIDE, crop=SIDE), engine, settings, Metrics()) as core:
-        core._batcher._policy = replace(core._batcher._policy, **({"short_batch_s": 1e6, "few": max_batch} | policy))
+        core._batcher._policy = replace(core._batcher._policy, **(_ENDLESS | {"few": max_batch} | policy))
         core._places._most = places
         try:
             yield core

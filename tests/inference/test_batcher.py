@@ -205,6 +205,19 @@ async def test_a_batch_that_does_not_fit_into_memory_is_halved_and_later_ones_ar
     assert [len(batch) for batch in device.batches if len(batch) > 4] == [16, 8, 8]
 
 
+async def test_a_batch_is_no_larger_than_the_engine_has_use_for(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeEngine, "most", 3)
+    async with running(device) as core:
+        held = await hold_device(core, device)
+        tasks = [asyncio.create_task(ask(core, number, "stream")) for number in range(20)]
+        await decoded(core, 6)
+        device.gate.set()
+        await asyncio.gather(held, *tasks)
+    assert max(map(len, device.batches)) == 3
+
+
 async def test_when_the_device_thread_dies_everyone_is_told(device: Device) -> None:
     def act(_: Tensor) -> None:
         raise SystemExit(3)

@@ -47,28 +47,31 @@ CPU, GPU, SLOW_START = (0.0005, 0.05), (0.004, 0.0003), (0.2, 0.01)
 
 
 @pytest.mark.parametrize(
-    ("device", "alone", "beside"),
+    ("device", "requests", "alone", "beside"),
     [
-        pytest.param(CPU, 8, 4, id="every image costs the same: a few, and beside callers what fits into 200 ms"),
-        pytest.param((0.0005, 0.005), 8, 8, id="no more than a few where larger ones gain nothing"),
-        pytest.param(GPU, 32, 32, id="large batches pay and are short"),
-        pytest.param((0.1, 0.01), 32, 10, id="large batches pay and are long"),
-        pytest.param((0.1, 0.9), 8, 1, id="a single one is too long already"),
+        pytest.param(
+            CPU, 8, 20, 4, id="every image costs the same: what fits into a second; beside callers into 200 ms"
+        ),
+        pytest.param((0.0005, 0.005), 8, 32, 8, id="beside callers no more than a few where larger ones gain nothing"),
+        pytest.param(GPU, 32, 32, 32, id="large batches pay and are short"),
+        pytest.param((0.1, 0.01), 32, 32, 10, id="large batches pay and are long"),
+        pytest.param((0.1, 0.9), 8, 1, 1, id="a single one is too long already"),
     ],
 )
-def test_the_size_of_a_batch(device: tuple[float, float], alone: int, beside: int) -> None:
-    cost = learned(*device, [1, 2, 4, 8] * 30)
-    assert BatchPolicy().most(cost, short=False) == pytest.approx(alone, abs=1)
-    assert BatchPolicy().most(cost, short=True) == pytest.approx(beside, abs=1)
+def test_the_size_of_a_batch(device: tuple[float, float], requests: int, alone: int, beside: int) -> None:
+    cost, policy = learned(*device, [1, 2, 4, 8] * 30), BatchPolicy()
+    assert policy.of_requests(cost) == pytest.approx(requests, abs=1)
+    assert policy.of_stream(cost, around=False) == pytest.approx(alone, abs=1)
+    assert policy.of_stream(cost, around=True) == pytest.approx(beside, abs=1)
 
 
 @pytest.mark.parametrize("device", [CPU, GPU, SLOW_START])
 def test_the_size_is_found_from_nothing_but_the_first_image(device: tuple[float, float]) -> None:
     cost, policy = learned(*device, [1]), BatchPolicy()
     for number in range(200):
-        size = policy.most(cost, short=False)
+        size = policy.of_requests(cost)
         size = max(1, size // 2) if number % 8 == 7 else size
         cost.observe(size, device[0] + size * device[1])
     best = 32 / (device[0] + 32 * device[1])
-    found = policy.most(cost, short=False)
+    found = policy.of_requests(cost)
     assert found / (device[0] + found * device[1]) > 0.9 * best
