@@ -31,7 +31,6 @@ class ResultCache:
             if (leader := self._leaders.get(digest)) is not None:
                 leader.waiters += work.waiters
                 return leader
-            work.leads = True
             self._leaders[digest] = work
             return None
 
@@ -39,10 +38,8 @@ class ResultCache:
         """Nobody can join these works from now on; their answers are kept."""
         with self._lock:
             for work, outcome in settled:
-                if not work.leads or work.digest is None:
-                    continue
-                self._leaders.pop(work.digest, None)
-                if isinstance(outcome, Answer):
+                if self._step_down(work) and isinstance(outcome, Answer):
+                    assert work.digest is not None
                     self._answers[work.digest] = outcome
             while len(self._answers) > self._entries:
                 self._answers.popitem(last=False)
@@ -52,6 +49,12 @@ class ResultCache:
         with self._lock:
             if work.wanted:
                 return False
-            if work.leads and work.digest is not None:
-                self._leaders.pop(work.digest, None)
+            self._step_down(work)
             return True
+
+    def _step_down(self, work: Work) -> bool:
+        """Whether `work` was the one that others join."""
+        if work.digest is None or self._leaders.get(work.digest) is not work:
+            return False
+        del self._leaders[work.digest]
+        return True

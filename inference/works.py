@@ -45,8 +45,6 @@ class Work:
     waiters: list[Waiter]
     digest: str | None = None
     """SHA-256 of the encoded bytes, lower hex: from the caller, else from the decode thread."""
-    leads: bool = False
-    """Whoever sends the same bytes joins this work."""
     pixels: Tensor | None = None
     facts: ImageInfo | None = None
     decode_s: float = 0.0

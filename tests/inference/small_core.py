@@ -99,6 +99,16 @@ def answers(prediction: Prediction, number: int) -> bool:
     return all(abs(entry.probability - float(expected[entry.class_id])) < 1e-5 for entry in prediction.top)
 
 
+async def score_backlog(core: InferenceCore, device: Device, count: int, *, ahead: int) -> list[Prediction]:
+    """The answers for so many images of the stream, `ahead` of which are decoded before the device takes the first."""
+    held = await hold_device(core, device)
+    tasks = [asyncio.create_task(ask(core, number, "stream")) for number in range(count)]
+    await decoded(core, ahead)
+    device.gate.set()
+    await held
+    return await asyncio.gather(*tasks)
+
+
 async def hold_device(core: InferenceCore, device: Device, priority: Priority = "stream") -> asyncio.Task[Prediction]:
     """Let the device thread hang in a batch of one, so that what comes next queues up."""
     device.gate.clear()

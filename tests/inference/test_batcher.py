@@ -15,7 +15,18 @@ from inference.threads import InferenceThreadDied
 from inference.works import Priority
 from schemas.predictions import Prediction
 from telemetry import Metrics
-from tests.inference.small_core import CLASSES, HELD, PROBE, Device, answers, ask, decoded, hold_device, running
+from tests.inference.small_core import (
+    CLASSES,
+    HELD,
+    PROBE,
+    Device,
+    answers,
+    ask,
+    decoded,
+    hold_device,
+    running,
+    score_backlog,
+)
 from tests.waiting import eventually
 
 BAD = 255
@@ -40,11 +51,7 @@ async def test_many_callers_at_once_each_get_their_own_answer(device: Device) ->
 
 async def test_a_free_device_takes_what_is_there_at_once(device: Device) -> None:
     async with running(device) as core:
-        held = await hold_device(core, device)
-        tasks = [asyncio.create_task(ask(core, number, "stream")) for number in range(20)]
-        await decoded(core, 20)
-        device.gate.set()
-        await asyncio.gather(held, *tasks)
+        await score_backlog(core, device, 20, ahead=20)
     assert [sorted(batch) for batch in device.batches] == [[HELD], list(range(20))]
 
 
@@ -195,12 +202,7 @@ async def test_a_batch_that_does_not_fit_into_memory_is_halved_and_later_ones_ar
 
     device.act = act
     async with running(device, max_batch=16, places=200) as core:
-        held = await hold_device(core, device)
-        tasks = [asyncio.create_task(ask(core, number, "stream")) for number in range(100)]
-        await decoded(core, 32)
-        device.gate.set()
-        found = await asyncio.gather(*tasks)
-        await held
+        found = await score_backlog(core, device, 100, ahead=32)
     assert answers(found[77], 77)
     assert [len(batch) for batch in device.batches if len(batch) > 4] == [16, 8, 8]
 
@@ -210,11 +212,7 @@ async def test_a_batch_is_no_larger_than_the_engine_has_use_for(
 ) -> None:
     monkeypatch.setattr(FakeEngine, "most", 3)
     async with running(device) as core:
-        held = await hold_device(core, device)
-        tasks = [asyncio.create_task(ask(core, number, "stream")) for number in range(20)]
-        await decoded(core, 6)
-        device.gate.set()
-        await asyncio.gather(held, *tasks)
+        await score_backlog(core, device, 20, ahead=6)
     assert max(map(len, device.batches)) == 3
 
 
