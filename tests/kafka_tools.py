@@ -9,6 +9,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
+from tests.waiting import eventually
+
 Header = tuple[str, bytes]
 
 
@@ -30,6 +32,27 @@ async def publish(
         ]
         done = await asyncio.gather(*sent)
     return [(at.partition, at.offset) for at in done]
+
+
+async def publish_aborted(servers: str, topic: str, value: bytes, headers: Sequence[Header] = ()) -> None:
+    """Leave a record of an aborted transaction on partition 0, and its marker behind it.
+
+    Kafka writes the marker a tenth of a second after the abort is answered: what is published before that stands in
+    front of it.
+    """
+    at = TopicPartition(topic, 0)
+    async with (
+        AIOKafkaProducer(bootstrap_servers=servers, transactional_id=f"{topic}-aborted") as producer,
+        AIOKafkaConsumer(bootstrap_servers=servers, isolation_level="read_committed") as consumer,
+    ):
+        await producer.begin_transaction()
+        sent = await producer.send_and_wait(topic, value, headers=headers, partition=0)
+        await producer.abort_transaction()
+
+        async def decided() -> bool:
+            return bool((await consumer.end_offsets([at]))[at] > sent.offset)
+
+        await eventually(decided, f"the transaction's marker in {topic}")
 
 
 async def partitions_of(servers: str, topic: str) -> list[TopicPartition]:

@@ -4,13 +4,12 @@ import uuid
 from collections.abc import AsyncIterator
 
 import pytest
-from aiokafka import AIOKafkaProducer
 
 from broker.reading import Reader, open_reader
 from broker.topics import create_topics
 from errors import BrokerUnavailable
 from settings import KafkaSettings
-from tests.kafka_tools import publish
+from tests.kafka_tools import publish, publish_aborted
 
 
 @pytest.fixture
@@ -39,13 +38,10 @@ async def test_any_record_is_read_whole_in_any_order(settings: KafkaSettings, re
 async def test_where_no_committed_record_stands_there_is_none(
     settings: KafkaSettings, reader: Reader, kafka: str
 ) -> None:
-    async with AIOKafkaProducer(bootstrap_servers=kafka, transactional_id=settings.kafka_topic) as producer:
-        await producer.begin_transaction()
-        await producer.send_and_wait(settings.kafka_topic, b"aborted", partition=0)
-        await producer.abort_transaction()
+    await publish_aborted(kafka, settings.kafka_topic, b"aborted")
     assert await reader.read(settings.kafka_topic, 0, 0) is None  # aborted, and nothing behind it
     assert await reader.read(settings.kafka_topic, 0, 1) is None  # the transaction's marker
-    await publish(kafka, settings.kafka_topic, [(b"kept", [])], partition=0)
+    assert await publish(kafka, settings.kafka_topic, [(b"kept", [])], partition=0) == [(0, 2)]
     assert await reader.read(settings.kafka_topic, 0, 0) is None
     kept = await reader.read(settings.kafka_topic, 0, 2)
     assert kept is not None

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from settings import Settings
 from tests.checkpoints import sample_images
 from tests.consumer.conftest import PARTITIONS, running
-from tests.kafka_tools import committed_offsets, lag, publish, read_all, rows, set_back
+from tests.kafka_tools import committed_offsets, lag, publish, publish_aborted, read_all, rows, set_back
 from tests.reference import reference_top1
 from tests.waiting import eventually
 
@@ -148,12 +148,12 @@ async def test_a_group_set_back_to_the_beginning_changes_nothing(settings: Setti
 
 async def test_lag_returns_to_zero_behind_an_aborted_transaction(settings: Settings) -> None:
     image = next(iter(sample_images().values()))
-    async with AIOKafkaProducer(bootstrap_servers=servers(settings), transactional_id=settings.kafka_topic) as producer:
-        await producer.begin_transaction()
-        await producer.send_and_wait(settings.kafka_topic, image, headers=cloud_event("aborted"), partition=0)
-        await producer.abort_transaction()
-        async with producer.transaction():
-            await producer.send_and_wait(settings.kafka_topic, image, headers=cloud_event("kept"), partition=0)
+    await publish_aborted(servers(settings), settings.kafka_topic, image, cloud_event("aborted"))
+    async with (
+        AIOKafkaProducer(bootstrap_servers=servers(settings), transactional_id=settings.kafka_topic) as producer,
+        producer.transaction(),
+    ):
+        await producer.send_and_wait(settings.kafka_topic, image, headers=cloud_event("kept"), partition=0)
     async with running(settings):
         await eventually(partial(drained, settings))
     assert await rows(url(settings), "select event_id from scores") == [("kept",)]

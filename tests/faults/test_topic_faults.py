@@ -18,7 +18,7 @@ from settings import Settings
 from tests.consumer.conftest import PARTITIONS, running
 from tests.consumer.test_worker import cloud_event, drained, servers, url
 from tests.inference.pictures import encode, photo
-from tests.kafka_tools import committed_offsets, partitions_of, publish, rows
+from tests.kafka_tools import committed_offsets, partitions_of, publish, publish_aborted, rows
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("engines")
@@ -225,10 +225,7 @@ async def test_records_of_every_codec_are_scored(settings: Settings) -> None:
 async def test_no_commit_passes_the_record_behind_a_gap_while_the_gap_is_looked_at(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with transactional(settings, "a") as producer:
-        await producer.begin_transaction()
-        await producer.send_and_wait(settings.kafka_topic, IMAGE, partition=0)
-        await producer.abort_transaction()
+    await publish_aborted(servers(settings), settings.kafka_topic, IMAGE)
     await feed(settings, "behind", 1)
     ask, began = cast("Any", AIOKafkaConsumer).beginning_offsets, asyncio.Event()
     seen: list[int] = []
