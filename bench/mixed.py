@@ -22,7 +22,7 @@ SHARES = (0.5, 0.95, 0.99)
 STREAM_GOAL = {1.0: Goal(at_least=0.9)}
 _BACKLOG = "/bench/backlog"
 _MARGIN = 1.3
-_LOOK_S = 0.25
+_LOOK_S = 0.1
 
 
 async def run(context: Context) -> AsyncGenerator[Result | Skipped, None]:
@@ -120,13 +120,16 @@ class Backlog:
         self._per_second = await bare.rate(24 if self._quick else 96)
 
     async def rate(self, meanwhile: Any, seconds: float) -> float:
-        """Images of the stream a second, from /metrics, while `meanwhile` runs for about `seconds`."""
+        """Images of the stream a second, from /metrics, while `meanwhile` runs for about `seconds`.
+
+        From the end of one batch to that of another: a round has few, and a part of one would count for nothing.
+        """
         await self._fill(seconds)
         self._child.resume()
-        await self._flowing()
-        before, begun = await self._computed(), time.perf_counter()
+        # A batch or two first: what was resumed runs evenly then.
+        before, begun = await self._beyond(await self._computed() + self._settled - 1)
         await meanwhile
-        after, ended = await self._computed(), time.perf_counter()
+        after, ended = await self._beyond(await self._computed())
         if await committed(self._room["database_url"], _BACKLOG) >= self._published:
             raise Skipped("the backlog ran out before the round was over: the machine's speed changed too much")
         self._child.pause()
@@ -141,12 +144,12 @@ class Backlog:
             await self._ground.publish(self._room["kafka_topic"], images, _BACKLOG, self._published)
             self._published += missing
 
-    async def _flowing(self) -> None:
-        """Wait until a batch or two are through: what was resumed runs evenly then."""
-        begin = await self._computed()
-        while await self._computed() < begin + self._settled:
+    async def _beyond(self, images: float) -> tuple[float, float]:
+        """How many were computed as soon as a batch ends with more than so many, and when (time.perf_counter)."""
+        while (computed := await self._computed()) <= images:
             self._child.check()
             await asyncio.sleep(_LOOK_S)
+        return computed, time.perf_counter()
 
     async def _computed(self) -> float:
         return (await exported(self._url)).total("scorer_inference_images_total", origin="kafka")
