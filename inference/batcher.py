@@ -1,24 +1,26 @@
 """The micro-batcher: the one thread that feeds the engine, and which images it takes next.
 
-Work-conserving: when the device is free it takes what is there. Interactive images go first and among themselves;
-while their callers are around the stream's batches are kept short, so that the next one does not wait long; the stream
-gets a batch at least every `stream_wait_s`, whatever the interactive load. With nobody around its batches are large.
+Work-conserving: when the device is free it takes what is there. Interactive images go first and among themselves.
+Where the engine can pause a forward pass, they go through in the midst of a batch of the stream; where it cannot, those
+are kept short while interactive callers are around, so that the next one does not wait long. The stream gets a batch at
+least every `stream_wait_s`, and computes a `short_batch_s` of it in that time, whatever the interactive load.
 """
 
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from functools import partial
 
 from errors import UsageError
 from inference.cores import usable_cores
 from inference.cost import Cost
 from inference.isolation import Isolation, NotFinite, Outcomes
 from inference.line import Line, Queues
+from inference.policy import BatchPolicy
 from inference.results import Results
 from inference.threads import died, serving
-from inference.works import Answer, Settled, Work
+from inference.works import Answer, Pass, Settled, Work
 from telemetry import Metrics
 
 ORIGIN = {"interactive": "http", "stream": "kafka"}
@@ -27,31 +29,8 @@ _EXPLORE_EACH = 8
 _BATCHES_AHEAD = 2
 
 
-@dataclass(frozen=True, slots=True)
-class BatchPolicy:
-    """How batches are formed."""
-
-    max_batch: int = 32
-    top_k: int = 5
-    """Classes that are looked up for each image of a batch at once; more are, one by one, when somebody asks."""
-    few: int = 8
-    """No batch beside interactive callers is larger than that, unless larger ones give notably more images a second."""
-    short_batch_s: float = 0.2
-    """What a batch of the stream may take while interactive callers are around."""
-    long_batch_s: float = 1.0
-    """What it may take else: one of them may come at any time."""
-    stream_wait_s: float = 1.0
-    """How long interactive batches may hold up the stream."""
-
-    def of_requests(self, cost: Cost) -> int:
-        """Images in a batch of interactive ones: as many as notably raise the throughput."""
-        return min(max(cost.useful(), self.few), self.max_batch)
-
-    def of_stream(self, cost: Cost, *, around: bool) -> int:
-        """Images in a batch of the stream. `around`: interactive callers are."""
-        if around:
-            return min(self.of_requests(cost), cost.within(self.short_batch_s))
-        return min(self.max_batch, cost.within(self.long_batch_s))
+class BatcherBroken(BaseException):
+    """A bug of ours while a pass was paused: not the fault of its batch, as an Exception out of the engine would be."""
 
 
 class Batcher:
@@ -69,8 +48,8 @@ class Batcher:
         self._decode_s = 0.0
         """Seconds an image with all decode threads at work."""
         self._decode_threads = usable_cores()
-        self._in_hand: list[Work] = []
-        self._begun = 0.0
+        self._passes: list[Pass] = []
+        """The one that is computed is the last; those before it are paused."""
         self._stream_served = float("-inf")
         self._full = 0
         self.around: Callable[[float], bool] = lambda _: False
@@ -84,15 +63,20 @@ class Batcher:
 
         def over(death: BaseException | None) -> None:
             if death is not None:
-                self._results.finish([(work, died("the device thread", death)) for work in self._in_hand])
+                reason = died("the device thread", death)
+                self._results.finish([(work, reason) for hand in self._passes for work in hand.works])
             ended(death)
 
         return serving("device", 1, self._serve, over, self._warm_up)
 
     def wait_s(self, images: int) -> float:
         """Seconds until so many interactive images, from the next to come out, are answered."""
-        hand = len(self._in_hand)
-        left_s = max(0.0, self._begun + self._cost.seconds(hand) - time.perf_counter()) if hand else 0.0
+        left_s = 0.0
+        for hand in self._passes[-1:]:
+            whole_s = self._cost.seconds(len(hand.works))
+            left_s = max(0.0, whole_s - hand.worked_s)
+            if hand.priority == "stream":
+                left_s = min(left_s, whole_s / (1 + self._isolation.engine.pauses))
         batches = -(-images // self._of_requests())
         device_s = batches * self._cost.overhead_s + images * self._cost.image_s
         if self._line.depth("stream"):  # its turn comes in between
@@ -117,17 +101,38 @@ class Batcher:
 
     def _serve(self) -> None:
         while works := self._line.take_batch(self._pick):
-            self._in_hand, self._begun = works, time.perf_counter()
-            settled = self._run(works)
-            self._in_hand = []
-            self._results.finish(settled)
+            self._run(works)
 
-    def _run(self, works: list[Work]) -> list[Settled]:
-        begun = time.perf_counter()
+    def _run(self, works: list[Work]) -> None:
+        hand = Pass(works, works[0].priority, time.perf_counter())
+        self._passes.append(hand)
+        settled = self._settled(hand)
+        self._passes.pop()
+        self._results.finish(settled)
+
+    def _pause(self, hand: Pass) -> float:
+        """Interactive images go through in the midst of a batch of the stream. How long that took."""
+        begun = now = time.perf_counter()
+        try:
+            while self._policy.may_pause(hand.worked_s, hand.paused_s):
+                if not (works := self._line.take_requests(self._pick_requests)):
+                    break
+                self._run(works)
+                now, before = time.perf_counter(), now
+                hand.paused_s += now - before
+        except Exception as bug:
+            raise BatcherBroken(repr(bug)) from bug
+        return now - begun
+
+    def _settled(self, hand: Pass) -> list[Settled]:
+        works, priority = hand.works, hand.priority
+        pause = partial(self._pause, hand) if priority == "stream" else lambda: 0.0
         trace_id = works[0].waiters[0].call.trace_id
-        found = self._isolation.outcomes([work.pixels for work in works if work.pixels is not None], trace_id)
+        images = [work.pixels for work in works if work.pixels is not None]
+        found = self._isolation.outcomes(images, trace_id, pause)
         outcomes = _outcomes(works, found, self._policy.top_k)
-        took_s = time.perf_counter() - begun
+        took_s = hand.worked_s
+        begun = hand.begun + hand.paused_s  # who stands still is waiting
         for work in works:
             work.pixels, work.begun_at, work.infer_s = None, begun, took_s
         scored = len(found.rows)
@@ -135,7 +140,6 @@ class Batcher:
             self._cost.observe(scored, took_s)
         decode_s = sum(work.decode_s for work in works) / len(works) / self._decode_threads
         self._decode_s += 0.1 * (decode_s - self._decode_s)
-        priority = works[0].priority
         self._metrics.queue_seconds.labels(priority).observe_all(
             [begun - work.waiters[0].since - work.decode_s for work in works]
         )
@@ -147,18 +151,25 @@ class Batcher:
         """The next batch, all of one class; and how many images of the stream are to be decoded ahead."""
         now = time.perf_counter()
         queue = self._choose(decoded, now)
-        of_stream = min(self._policy.of_stream(self._cost, around=self.around(now)), self._isolation.fits)
+        around = self.around(now) and not self._isolation.engine.pauses
+        of_stream = min(self._policy.of_stream(self._cost, around=around), self._isolation.fits)
         most = of_stream if queue is decoded["stream"] else self._of_requests()
         if len(queue) >= most > self._policy.few // 2:  # so small only beside callers, and theirs differ
             self._full += 1
             if self._full % _EXPLORE_EACH == 0:
                 most = max(1, most // 2)
+        return self._take(queue, most), _BATCHES_AHEAD * of_stream
+
+    def _pick_requests(self, queue: deque[Work]) -> list[Work]:
+        return self._take(queue, self._of_requests())
+
+    def _take(self, queue: deque[Work], most: int) -> list[Work]:
         works: list[Work] = []
         while queue and len(works) < most:
             work = queue.popleft()
             if work.wanted or not self._results.abandon(work):
                 works.append(work)
-        return works, _BATCHES_AHEAD * of_stream
+        return works
 
     def _of_requests(self) -> int:
         return min(self._policy.of_requests(self._cost), self._isolation.fits)

@@ -12,7 +12,7 @@ from functools import partial
 import torch
 
 from errors import Invalid, Overloaded
-from inference.batcher import Batcher, BatchPolicy
+from inference.batcher import Batcher
 from inference.choice import open_engine
 from inference.decode_pool import Decoder
 from inference.engine import Engine
@@ -20,6 +20,7 @@ from inference.isolation import Isolation
 from inference.line import Line
 from inference.model import load_model
 from inference.places import Places
+from inference.policy import BatchPolicy
 from inference.preprocess import Preprocessing
 from inference.reading import reader
 from inference.result_cache import ResultCache

@@ -1,7 +1,7 @@
 """One bad image must not take its batch mates along: run a batch, halve it when it fails, judge what is left."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -47,10 +47,15 @@ class Isolation:
         """Run the probe alone. Raises what the engine raises, or NotFinite."""
         self._one(self._probe)
 
-    def outcomes(self, images: Sequence[Tensor], trace_id: str | None = None) -> Outcomes:
-        """Run images [3, H, W] together, and apart where that fails. `trace_id`: of a trace that one of them is in."""
+    def outcomes(
+        self, images: Sequence[Tensor], trace_id: str | None = None, pause: Callable[[], float] = lambda: 0.0
+    ) -> Outcomes:
+        """Run images [3, H, W] together, and apart where that fails. `trace_id`: of a trace that one of them is in.
+
+        `pause` is called in the midst of a pass where the engine can be paused, and says for how many seconds it was.
+        """
         try:
-            rows = self._forward(images, trace_id)
+            rows = self._forward(images, trace_id, pause)
         except Exception as failure:  # noqa: BLE001  (engines fail in many ways; the probe decides whose fault it is)
             if isinstance(failure, torch.OutOfMemoryError | MemoryError) and len(images) > 1:
                 self.fits = len(images) // 2
@@ -58,7 +63,7 @@ class Isolation:
             if len(images) == 1:
                 return self._judge(images[0], failure)
             half = len(images) // 2
-            return _joined([self.outcomes(images[:half], trace_id), self.outcomes(images[half:], trace_id)])
+            return _joined([self.outcomes(part, trace_id, pause) for part in (images[:half], images[half:])])
         if rows.sum().isfinite():  # probabilities: the sum is as finite as each of them
             self.trouble = None
             return Outcomes(rows, {})
@@ -95,12 +100,19 @@ class Isolation:
             raise NotFinite("the probabilities are not finite")
         return row
 
-    def _forward(self, images: Sequence[Tensor], trace_id: str | None = None) -> Tensor:
-        begun = time.perf_counter()
+    def _forward(
+        self, images: Sequence[Tensor], trace_id: str | None = None, pause: Callable[[], float] = lambda: 0.0
+    ) -> Tensor:
+        begun, paused_s = time.perf_counter(), 0.0
+
+        def stand_still() -> None:
+            nonlocal paused_s
+            paused_s += pause()
+
         try:
-            rows = self.engine.predict(stack(images))
+            rows = self.engine.predict(stack(images), stand_still)
         finally:
-            self._metrics.inference_seconds.observe(time.perf_counter() - begun, with_trace(trace_id))
+            self._metrics.inference_seconds.observe(time.perf_counter() - begun - paused_s, with_trace(trace_id))
         self._metrics.batch_size.observe(len(images))
         if rows.ndim != 2 or len(rows) != len(images):
             raise RuntimeError(f"the engine answered {tuple(rows.shape)} for {len(images)} images")

@@ -90,6 +90,11 @@ class Line:
                     self._to_run.wait()
         return []
 
+    def take_requests(self, pick: Callable[[deque[Work]], list[Work]]) -> list[Work]:
+        """For the device, in the midst of a batch: what `pick` takes out of the interactive queue, waiting for none."""
+        with self._lock:
+            return pick(self._decoded["interactive"])
+
     def drop_unwanted(self, priority: Priority, abandon: Callable[[Work], bool]) -> None:
         """A caller of this class left: images that nobody waits for any more go, unless `abandon` says no."""
         with self._lock:

@@ -1,5 +1,6 @@
 """The engine that runs the network with OpenVINO: the fast path on a CPU, in fp32, bf16, or int8 once calibrated."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from errors import UsageError
 from inference.calibration import calibrated
 from inference.conversion import converted
 from inference.cores import engine_threads
-from inference.engine import ANY_NUMBER
+from inference.engine import ANY_NUMBER, never
 from inference.model import Model
 from inference.openvino_runtime import openvino
 from inference.preprocess import Preprocessing
@@ -26,6 +27,7 @@ class OpenVinoEngine:
     name = "openvino"
     device = "cpu"
     most = ANY_NUMBER
+    pauses = 0
 
     def __init__(self, model: Model, settings: InferenceSettings) -> None:
         """Blocks while the network is converted (2 s, once) and compiled. Raises UsageError for what is not there."""
@@ -40,7 +42,7 @@ class OpenVinoEngine:
         network = calibrated(model, settings) if self.precision == "int8" else converted(model, settings)
         self._network = Compiled(network, model.preprocessing, self.precision, engine_threads(settings.threads))
 
-    def predict(self, batch: Tensor) -> Tensor:
+    def predict(self, batch: Tensor, pause: Callable[[], None] = never) -> Tensor:  # noqa: ARG002  (it never pauses)
         """See Engine.predict."""
         return self._network.probabilities(batch)
 

@@ -1,13 +1,15 @@
 """The engine that runs the network with torch itself, on CPU or CUDA: the numeric reference of the others."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
+from torchvision.models.resnet import Bottleneck
 
 from errors import UsageError
 from inference.cores import engine_threads
-from inference.engine import ANY_NUMBER
+from inference.engine import ANY_NUMBER, never
 from inference.folding import fold_batch_norms
 from inference.model import Model
 from inference.preprocess import Preprocessing
@@ -41,15 +43,31 @@ class TorchEngine:
             raise UsageError(
                 f"SCORER_PRECISION={self.precision}: torch does not have it on this {self._device.type}; {remedy}"
             )
-        self.most = _MOST_ON_CPU if self._device.type == "cpu" else ANY_NUMBER
+        self.most = ANY_NUMBER
+        self.pauses = 0
+        self._pause: Callable[[], None] = never
         self._preprocessing: Preprocessing = model.preprocessing
         self._dtype = DTYPES[self.precision]
         fold_batch_norms(model.network)
         self._network = model.network.to(self._device, self._dtype).to(memory_format=torch.channels_last)
+        if self._device.type == "cpu":
+            self.most = _MOST_ON_CPU
+            # On CUDA a pass takes milliseconds, and is only queued here.
+            for block in self._network.modules():
+                if isinstance(block, Bottleneck):
+                    block.register_forward_pre_hook(lambda *_: self._pause())
+                    self.pauses += 1
         self._threads = engine_threads(settings.threads)
 
-    def predict(self, batch: Tensor) -> Tensor:
+    def predict(self, batch: Tensor, pause: Callable[[], None] = never) -> Tensor:
         """See Engine.predict."""
+        outer, self._pause = self._pause, pause
+        try:
+            return self._predict(batch)
+        finally:
+            self._pause = outer
+
+    def _predict(self, batch: Tensor) -> Tensor:
         if self._device.type == "cpu":
             compute_with(self._threads)
         with torch.inference_mode(), self._exact():

@@ -1,6 +1,7 @@
 """An image on its way through the core, the callers that wait for it, and what they are told."""
 
 import asyncio
+import time
 from dataclasses import dataclass
 from typing import Literal
 
@@ -95,6 +96,23 @@ class Answer:
         if len(top) == len(self.classes):
             self.listed = top
         return top
+
+
+@dataclass(slots=True)
+class Pass:
+    """A batch in the engine's hands."""
+
+    works: list[Work]
+    priority: Priority
+    begun: float
+    """time.perf_counter()"""
+    paused_s: float = 0.0
+    """How long it stood still for others."""
+
+    @property
+    def worked_s(self) -> float:
+        """How long it was computed."""
+        return time.perf_counter() - self.begun - self.paused_s
 
 
 Settled = tuple[Work, Answer | Exception]

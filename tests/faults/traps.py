@@ -25,7 +25,7 @@ from torch import Tensor
 import inference.core
 from consumer.hops import Hops
 from inference.core import InferenceCore
-from inference.engine import Engine
+from inference.engine import Engine, never
 from inference.preprocess import Preprocessing
 from schemas.predictions import ModelInfo
 from settings import InferenceSettings
@@ -59,12 +59,13 @@ class TrappedEngine:
         self.precision = engine.precision
         self.device = engine.device
         self.most = engine.most
+        self.pauses = engine.pauses
         self._engine = engine
         self._trap = trap
         _, self._place, self._argument = (*trap.split(":"), "1")[:3]
         self._batches = 0
 
-    def predict(self, batch: Tensor) -> Tensor:
+    def predict(self, batch: Tensor, pause: Callable[[], None] = never) -> Tensor:
         """See Engine.predict, and the traps."""
         if len(batch) == 1 and bool((batch == PROBE_LEVEL).all()):
             return self._engine.predict(batch)
@@ -85,8 +86,8 @@ class TrappedEngine:
                 threading.Event().wait()
             case "nan-once" if self._due:
                 _tell(self._trap)
-                return torch.full_like(self._engine.predict(batch), float("nan"))
-        return self._engine.predict(batch)
+                return torch.full_like(self._engine.predict(batch, pause), float("nan"))
+        return self._engine.predict(batch, pause)
 
     @property
     def _due(self) -> bool:

@@ -67,14 +67,14 @@ class Device:
 
 @asynccontextmanager
 async def running(
-    device: Device, *, max_batch: int = 32, places: int = 128, cache_entries: int = 0, **policy: Any
+    device: Device, *, max_batch: int = 32, places: int = 128, cache_entries: int = 0, pauses: int = 0, **policy: Any
 ) -> AsyncIterator[InferenceCore]:
-    """The core; `policy`: fields of BatchPolicy. At the end the device is let go.
+    """The core; `pauses`: of the engine; `policy`: fields of BatchPolicy. At the end the device is let go.
 
     Unless the policy says otherwise, no batch is held small for its duration: how fast this machine is does not matter.
     """
     settings = InferenceSettings(max_batch=max_batch, cache_entries=cache_entries)
-    engine = FakeEngine(CLASSES, before=device)
+    engine = FakeEngine(CLASSES, before=device, pauses=pauses)
     async with run_core(INFO, Preprocessing(resize=SIDE, crop=SIDE), engine, settings, Metrics()) as core:
         core._batcher._policy = replace(core._batcher._policy, **(_ENDLESS | {"few": max_batch} | policy))
         core._places._most = places

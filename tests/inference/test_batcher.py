@@ -39,8 +39,9 @@ def device() -> Device:
     return device
 
 
-async def test_many_callers_at_once_each_get_their_own_answer(device: Device) -> None:
-    async with running(device, max_batch=7, places=1000) as core:
+@pytest.mark.parametrize("pauses", [0, 3])
+async def test_many_callers_at_once_each_get_their_own_answer(device: Device, pauses: int) -> None:
+    async with running(device, max_batch=7, places=1000, pauses=pauses) as core:
         kinds: list[Priority] = ["interactive", "stream"]
         found = await asyncio.gather(*(ask(core, number, kinds[number % 2]) for number in range(600)))
     for number, answer in enumerate(found):

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from inference.batcher import BatchPolicy
 from inference.cost import Cost
+from inference.policy import BatchPolicy
 
 
 def learned(overhead_s: float, image_s: float, sizes: list[int], noise: float = 0.0) -> Cost:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 from errors import UsageError
 from inference.engine import Engine
@@ -65,6 +66,26 @@ def test_probabilities_are_fp32_on_the_cpu_and_sum_to_one(engine: Engine) -> Non
 def test_a_row_does_not_depend_on_its_batch(engine: Engine, size: int) -> None:
     alone = torch.cat([engine.predict(image.unsqueeze(0)) for image in BATCH[:size]])
     assert torch.allclose(engine.predict(BATCH[:size]), alone, atol=1e-5)
+
+
+def test_a_pass_is_paused_as_often_as_the_engine_says_and_another_one_fits_in(engine: Engine) -> None:
+    between: list[Tensor] = []
+    rows = engine.predict(BATCH[:3], lambda: between.append(engine.predict(BATCH[3:4])))
+    assert torch.allclose(rows, engine.predict(BATCH[:3]), atol=1e-6)
+    assert len(between) == engine.pauses == (16 if engine.name == "torch" else 0)
+    for found in between:
+        assert torch.allclose(found, engine.predict(BATCH[3:4]), atol=1e-6)
+
+
+def test_what_a_pause_raises_ends_the_pass_and_the_next_one_is_whole(open_torch: Open) -> None:
+    engine = open_torch()
+
+    def pause() -> None:
+        raise LookupError("in the midst")
+
+    with pytest.raises(LookupError, match="in the midst"):
+        engine.predict(BATCH[:2], pause)
+    assert engine.predict(BATCH[:2]).shape == (2, 1000)
 
 
 def test_rows_come_in_the_order_of_the_images(engine: Engine) -> None:
