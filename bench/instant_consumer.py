@@ -8,6 +8,7 @@ import signal
 import sys
 
 from bench.instant_core import instant_worker
+from inference.allocator import keep_freed_memory
 from settings import load
 from telemetry import Metrics, configure_logging
 
@@ -24,4 +25,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()  # as every process does that scores
     asyncio.run(main())

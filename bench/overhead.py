@@ -25,6 +25,7 @@ from broker.topics import create_topics
 from embedded.jars import fetch_jars
 from embedded.kafka import run_kafka
 from embedded.postgres import run_postgres
+from inference.allocator import keep_freed_memory
 from settings import LogSettings, Settings
 from store.migrations import migrate
 from telemetry import Metrics, configure_logging
@@ -240,6 +241,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=Load().rounds)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
+    keep_freed_memory()  # as every process does that scores
     configure_logging(LogSettings(log_level="warning"))
     with tempfile.TemporaryDirectory(prefix="overhead-") as folder:
         found = asyncio.run(measure_overhead(Load(given.records, given.bytes, given.rounds), Path(folder)))

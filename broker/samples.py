@@ -1,6 +1,6 @@
 """What Kafka knows of a consumer group at one moment, as plain values."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 JOINING: Final = ("PreparingRebalance", "CompletingRebalance")
@@ -36,6 +36,12 @@ class PartitionSample:
     metadata: str
     owner: str | None
     """Name and host of the member that has it."""
+    lag: int = field(init=False)
+    """Records behind the committed offset; of a partition without one, all that the log has."""
+
+    def __post_init__(self) -> None:
+        first = self.beginning if self.committed is None else self.committed
+        object.__setattr__(self, "lag", max(0, self.end - first))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from monitor.partition import Partition, due
 from monitor.rates import SHORT_S, Flow, Rates, keeps_up
 from monitor.verdict import status_of, verdict, worst
 from monitor.why import why
-from monitor.window import lag_of
 from schemas.lag import LagReport, PartitionLag, Status
 
 _LOOP_S: Final = 60.0
@@ -40,9 +39,10 @@ class Observer:
             went, came = known.add(found, sample.at, first=first)
             consumed, produced = consumed + went, produced + came
         self._partitions, self._sample = kept, sample
-        self._flow.add(sample.at, consumed=consumed, produced=produced, lag=sum(map(lag_of, sample.partitions)))
+        behind = sum(found.lag for found in sample.partitions)
+        self._flow.add(sample.at, consumed=consumed, produced=produced, lag=behind)
         ageless = (found for found in sample.partitions if kept[found.place].ageless(sample.at))
-        wanted = [(lag_of(found), found.place, due(found)) for found in ageless]
+        wanted = [(found.lag, found.place, due(found)) for found in ageless]
         return [(place, offset) for _, place, offset in sorted(wanted, reverse=True)]
 
     def report(self, timestamps: Mapping[Place, float]) -> LagReport:
@@ -84,10 +84,11 @@ class Observer:
         sample, window = known.sample, known.window
         assert sample is not None
         joining = group.members is None or group.state in JOINING
+        rates = known.flow.known()
         evidence = Evidence(
             now=group.now,
             silence_s=self._silence_s,
-            lag=lag_of(sample),
+            lag=sample.lag,
             commits=window.commits,
             told=window.told,
             alive=None if joining else sample.owner is not None,
@@ -97,14 +98,14 @@ class Observer:
             behind_since=window.behind_since,
             taken=known.taken,
             time_lag_s=known.age(group.now)[0],
-            keeps_up=keeps_up(known.flow.known() or group.rates, self._flow.watched_s),
+            keeps_up=keeps_up(rates or group.rates, self._flow.watched_s),
         )
         status = evaluate(evidence)
         if status != known.status:
             first, known.status = known.status is None, status
             known.since = _first_since(evidence, status) if first else group.now
         arrived = known.flow.points[-1].produced - known.flow.points[0].produced
-        return Finding(sample, evidence, status, known.since, known.flow.known(), arrived, window.trimmed, window.held)
+        return Finding(sample, evidence, status, known.since, rates, arrived, window.trimmed, window.held)
 
     def _rates(self, sample: GroupSample) -> Rates | None:
         """What was seen to grow; as long as that was only for a moment, the consumers' own rates."""

@@ -4,7 +4,7 @@ from typing import Final, Literal
 
 from broker.samples import PartitionSample
 from monitor.rates import Flow
-from monitor.window import Window, lag_of
+from monitor.window import Window
 from schemas.lag import Status
 
 _POINTS: Final = 13
@@ -34,7 +34,7 @@ class Partition:
     def add(self, found: PartitionSample, now: float, *, first: bool) -> tuple[int, int]:
         """The next sample; `first` of its group. Returns what was consumed and produced since the last one."""
         went, came = _grown(self.sample, found)
-        self.flow.add(now, consumed=went, produced=came, lag=lag_of(found))
+        self.flow.add(now, consumed=went, produced=came, lag=found.lag)
         self.window.add(found, now)
         if found.owner is not None and found.owner != self.owner:
             self.owner, self.taken = found.owner, None if first else now
@@ -55,14 +55,14 @@ class Partition:
     def ageless(self, now: float) -> bool:
         """Records wait, and nobody has said how old the oldest one is."""
         told, sample = self.window.told, self.sample
-        if sample is None or not lag_of(sample) or (told is not None and told.oldest is not None):
+        if sample is None or not sample.lag or (told is not None and told.oldest is not None):
             return False
         return not self._had_nothing(now) and (self._record is None or self._record[0] != due(sample))
 
     def age(self, now: float) -> Age:
         """How old the oldest record is that waits."""
         sample, told, last = self.sample, self.window.told, self.window.last_commit
-        if sample is None or not lag_of(sample):
+        if sample is None or not sample.lag:
             return 0.0, None
         if told is not None and told.oldest is not None:
             return max(0.0, now - told.oldest), "consumer"

@@ -151,7 +151,7 @@ def lost(findings: Sequence[Finding], now: float) -> str | None:
 def asides(finding: Finding, group: Group) -> list[str]:
     """What must not stay unsaid, whatever the status."""
     told, said = finding.evidence.told, []
-    if (gone := lost([finding], group.now)) is not None:
+    if finding.trimmed is not None and (gone := lost([finding], group.now)) is not None:
         said.append(gone)
     if finding.status in ("OK", "WARN"):
         said += [more for more in (loop(group), poison(told)) if more is not None]

@@ -67,10 +67,10 @@ class Window:
         elif self._commits:
             # The end may move on below a commit that stays: its lag is that of now.
             last = self._commits[-1]
-            self._commits[-1] = Commit(last.at, last.offset, lag_of(sample))
+            self._commits[-1] = Commit(last.at, last.offset, sample.lag)
         if before is not None and before.committed != sample.committed:
             self.moved, self.behind_since = now, None
-        if not lag_of(sample):
+        if not sample.lag:
             self.behind_since = None
         elif self.behind_since is None:
             self.behind_since = now
@@ -98,14 +98,8 @@ class Window:
             self.last_commit = min(now, max(self.told.at, self._sampled))
         else:
             self.last_commit = now if before is not None else None
-        commit = Commit(now if self.last_commit is None else self.last_commit, offset, lag_of(sample))
+        commit = Commit(now if self.last_commit is None else self.last_commit, offset, sample.lag)
         if len(self._commits) > 1 and commit.at - self._commits[-2].at < APART_S:
             self._commits[-1] = commit
         else:
             self._commits.append(commit)
-
-
-def lag_of(sample: PartitionSample) -> int:
-    """Records behind the committed offset; of a partition without one, all that the log has."""
-    first = sample.beginning if sample.committed is None else sample.committed
-    return max(0, sample.end - first)
