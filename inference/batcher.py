@@ -2,8 +2,8 @@
 
 Work-conserving: when the device is free it takes what is there. Interactive images go first and among themselves.
 Where the engine can pause a forward pass, they go through in the midst of a batch of the stream; where it cannot, those
-are kept short while interactive callers are around, so that the next one does not wait long. The stream gets a batch at
-least every `stream_wait_s`, and computes a `short_batch_s` of it in that time, whatever the interactive load.
+are kept short while interactive callers are around, so that the next one does not wait long. Whatever the interactive
+load, the stream gets a `short_batch_s` of the device for each `stream_wait_s` that it waits or stands still.
 """
 
 import time
@@ -75,11 +75,12 @@ class Batcher:
         for hand in self._passes[-1:]:
             whole_s = self._cost.seconds(len(hand.works))
             left_s = max(0.0, whole_s - hand.worked_s)
-            if hand.priority == "stream":
+            if hand.yields:
                 left_s = min(left_s, whole_s / (1 + self._isolation.engine.pauses))
         batches = -(-images // self._of_requests())
         device_s = batches * self._cost.overhead_s + images * self._cost.image_s
-        if self._line.depth("stream"):  # its turn comes in between
+        if self._line.depth("stream") or any(hand.priority == "stream" for hand in self._passes[:]):
+            # its turn comes in between
             device_s /= max(0.5, 1 - self._policy.short_batch_s / self._policy.stream_wait_s)
         return left_s + max(device_s, images * self._decode_s)
 
@@ -110,26 +111,23 @@ class Batcher:
         self._passes.pop()
         self._results.finish(settled)
 
-    def _pause(self, hand: Pass) -> float:
-        """Interactive images go through in the midst of a batch of the stream. How long that took."""
-        begun = now = time.perf_counter()
+    def _pause(self, hand: Pass) -> None:
+        """Interactive images go through in the midst of a batch of the stream."""
         try:
-            while self._policy.may_pause(hand.worked_s, hand.paused_s):
+            while hand.yields and self._policy.may_pause(hand.worked_s, hand.paused_s):
+                since = time.perf_counter()
                 if not (works := self._line.take_requests(self._pick_requests)):
                     break
                 self._run(works)
-                now, before = time.perf_counter(), now
-                hand.paused_s += now - before
+                hand.paused_s += time.perf_counter() - since
         except Exception as bug:
             raise BatcherBroken(repr(bug)) from bug
-        return now - begun
 
     def _settled(self, hand: Pass) -> list[Settled]:
         works, priority = hand.works, hand.priority
-        pause = partial(self._pause, hand) if priority == "stream" else lambda: 0.0
         trace_id = works[0].waiters[0].call.trace_id
         images = [work.pixels for work in works if work.pixels is not None]
-        found = self._isolation.outcomes(images, trace_id, pause)
+        found = self._isolation.outcomes(images, trace_id, partial(self._pause, hand))
         outcomes = _outcomes(works, found, self._policy.top_k)
         took_s = hand.worked_s
         begun = hand.begun + hand.paused_s  # who stands still is waiting

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from errors import EngineRejected
-from inference.engine import Engine
+from inference.engine import Engine, never
 from inference.preprocess import stack
 from telemetry import Metrics, logger, with_trace
 
@@ -48,17 +48,17 @@ class Isolation:
         self._one(self._probe)
 
     def outcomes(
-        self, images: Sequence[Tensor], trace_id: str | None = None, pause: Callable[[], float] = lambda: 0.0
+        self, images: Sequence[Tensor], trace_id: str | None = None, pause: Callable[[], None] = never
     ) -> Outcomes:
         """Run images [3, H, W] together, and apart where that fails. `trace_id`: of a trace that one of them is in.
 
-        `pause` is called in the midst of a pass where the engine can be paused, and says for how many seconds it was.
+        `pause` is called in the midst of a pass where the engine can be paused.
         """
         try:
             rows = self._forward(images, trace_id, pause)
         except Exception as failure:  # noqa: BLE001  (engines fail in many ways; the probe decides whose fault it is)
             if isinstance(failure, torch.OutOfMemoryError | MemoryError) and len(images) > 1:
-                self.fits = len(images) // 2
+                self.fits = min(self.fits, len(images) // 2)
                 log.warning("a batch did not fit into memory", images=len(images), next_at_most=self.fits)
             if len(images) == 1:
                 return self._judge(images[0], failure)
@@ -71,7 +71,7 @@ class Isolation:
             return self._judge(images[0], NotFinite("the probabilities are not finite"))
         return _joined(
             [
-                Outcomes(row.unsqueeze(0), {}) if row.isfinite().all() else self.outcomes([image])
+                Outcomes(row.unsqueeze(0), {}) if row.isfinite().all() else self.outcomes([image], trace_id, pause)
                 for image, row in zip(images, rows, strict=True)
             ]
         )
@@ -101,13 +101,15 @@ class Isolation:
         return row
 
     def _forward(
-        self, images: Sequence[Tensor], trace_id: str | None = None, pause: Callable[[], float] = lambda: 0.0
+        self, images: Sequence[Tensor], trace_id: str | None = None, pause: Callable[[], None] = never
     ) -> Tensor:
         begun, paused_s = time.perf_counter(), 0.0
 
         def stand_still() -> None:
             nonlocal paused_s
-            paused_s += pause()
+            since = time.perf_counter()
+            pause()
+            paused_s += time.perf_counter() - since
 
         try:
             rows = self.engine.predict(stack(images), stand_still)

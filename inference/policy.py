@@ -32,5 +32,8 @@ class BatchPolicy:
         return min(self.max_batch, cost.within(self.long_batch_s))
 
     def may_pause(self, worked_s: float, paused_s: float) -> bool:
-        """Whether a pass of the stream, of such a past, may stand still for interactive images."""
-        return paused_s < self.stream_wait_s * (1 + worked_s / self.short_batch_s)
+        """Whether a pass of the stream, of such a past, may stand still for interactive images.
+
+        What seems longer than a batch may take was no work: the machine slept.
+        """
+        return paused_s < self.stream_wait_s * (1 + min(worked_s, self.long_batch_s) / self.short_batch_s)

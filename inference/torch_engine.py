@@ -45,7 +45,7 @@ class TorchEngine:
             )
         self.most = ANY_NUMBER
         self.pauses = 0
-        self._pause: Callable[[], None] = never
+        self._between = _BetweenBlocks()
         self._preprocessing: Preprocessing = model.preprocessing
         self._dtype = DTYPES[self.precision]
         fold_batch_norms(model.network)
@@ -55,17 +55,17 @@ class TorchEngine:
             # On CUDA a pass takes milliseconds, and is only queued here.
             for block in self._network.modules():
                 if isinstance(block, Bottleneck):
-                    block.register_forward_pre_hook(lambda *_: self._pause())
+                    block.register_forward_pre_hook(self._between)
                     self.pauses += 1
         self._threads = engine_threads(settings.threads)
 
     def predict(self, batch: Tensor, pause: Callable[[], None] = never) -> Tensor:
         """See Engine.predict."""
-        outer, self._pause = self._pause, pause
+        outer, self._between.pause = self._between.pause, pause
         try:
             return self._predict(batch)
         finally:
-            self._pause = outer
+            self._between.pause = outer
 
     def _predict(self, batch: Tensor) -> Tensor:
         if self._device.type == "cpu":
@@ -83,6 +83,16 @@ class TorchEngine:
         if self._device.type == "cuda" and self.precision == "fp32":
             return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
         return nullcontext()
+
+
+class _BetweenBlocks:
+    """What the network calls before each block. Apart from the engine, which would else be in a cycle with it."""
+
+    def __init__(self) -> None:
+        self.pause: Callable[[], None] = never
+
+    def __call__(self, *_: object) -> None:
+        self.pause()
 
 
 def torch_device(wanted: str) -> torch.device:

@@ -51,7 +51,7 @@ class Work:
     decode_s: float = 0.0
     decoded_at: float = 0.0
     begun_at: float = 0.0
-    """When its forward pass began."""
+    """When its forward pass began, had it never stood still."""
     infer_s: float = 0.0
 
     @property
@@ -113,6 +113,11 @@ class Pass:
     def worked_s(self) -> float:
         """How long it was computed."""
         return time.perf_counter() - self.begun - self.paused_s
+
+    @property
+    def yields(self) -> bool:
+        """Whether interactive images go first: not once somebody interactive waits for one of these."""
+        return all(work.priority == "stream" for work in self.works)
 
 
 Settled = tuple[Work, Answer | Exception]

@@ -15,6 +15,7 @@ from telemetry import Metrics
 
 FAKE_VERSION = "fake-000000000001"
 CLASSES = 1000
+PAUSES = 3
 
 
 @asynccontextmanager
@@ -22,7 +23,7 @@ async def open_fake_core(
     settings: InferenceSettings, metrics: Metrics, before: Callable[[Tensor], None] | None = None
 ) -> AsyncIterator[InferenceCore]:
     """In the place of `open_core`. `before`: see FakeEngine."""
-    preprocessing, engine = Preprocessing(), FakeEngine(CLASSES, before)
+    preprocessing, engine = Preprocessing(), FakeEngine(CLASSES, before, pauses=PAUSES)
     info = ModelInfo(
         model_version=FAKE_VERSION,
         name="fake",

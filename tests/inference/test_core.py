@@ -96,6 +96,23 @@ async def test_samples_have_the_reference_s_answers_in_batches(
     assert value(metrics, "scorer_inference_images_total", origin="kafka", engine="torch") == 12
 
 
+async def test_requests_and_a_batch_that_stands_still_for_them_have_the_reference_s_answers(
+    checkpoint: Path, reference: torch.Tensor, metrics: Metrics
+) -> None:
+    """Both run through the same network at once, one between two layers of the other."""
+    async with real_core(checkpoint, metrics, cache_entries=0) as core:
+        stream = asyncio.create_task(core.score_all(list(SAMPLES) * 2))
+        requests: list[Prediction] = []
+        while not stream.done():
+            requests.append(await core.score(SAMPLES[len(requests) % 12], "interactive"))
+        scored = await stream
+    assert len(requests) > 2
+    for place, found in enumerate([*scored, *requests]):
+        assert isinstance(found, Prediction)
+        number = place % 12 if place < len(scored) else (place - len(scored)) % 12
+        assert off_by(found, reference[number]) < 1e-3
+
+
 async def test_what_a_prediction_says_about_model_image_and_time(checkpoint: Path, metrics: Metrics) -> None:
     async with real_core(checkpoint, metrics, top_k=5) as core:
         assert core.trouble() is None

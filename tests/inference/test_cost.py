@@ -65,6 +65,15 @@ def test_the_size_of_a_batch(device: tuple[float, float], requests: int, alone: 
     assert policy.of_stream(cost, around=True) == pytest.approx(beside, abs=1)
 
 
+def test_a_pass_stands_still_a_second_for_each_fifth_of_one_that_it_was_computed() -> None:
+    policy = BatchPolicy(stream_wait_s=1.0, short_batch_s=0.2, long_batch_s=1.0)
+    still = [policy.may_pause(worked_s, paused_s) for worked_s, paused_s in ((0, 0.9), (0, 1), (0.2, 1.9), (0.2, 2))]
+    assert still == [True, False, True, False]
+    asleep_s = 3600.0  # the machine, while a layer was computed
+    assert policy.may_pause(asleep_s, 5.9)
+    assert not policy.may_pause(asleep_s, 6.1)
+
+
 @pytest.mark.parametrize("device", [CPU, GPU, SLOW_START])
 def test_the_size_is_found_from_nothing_but_the_first_image(device: tuple[float, float]) -> None:
     cost, policy = learned(*device, [1]), BatchPolicy()
