@@ -1,10 +1,11 @@
-"""The model of the engines' tests: the checkpoint on small pictures, and one cache for what is converted from it."""
+"""The model of the engines' tests, on small pictures and with one cache for what is converted; the batcher's device."""
 
 from pathlib import Path
 
 import pytest
 
 from settings import Settings
+from tests.inference.small_core import Device
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +22,11 @@ def small_model(checkpoint: Path) -> Settings:
         data_dir=checkpoint.parent / "data",
         _env_file=None,
     )
+
+
+@pytest.fixture
+def device() -> Device:
+    """One that holds nothing back."""
+    device = Device()
+    device.gate.set()
+    return device

@@ -6,6 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -39,6 +40,11 @@ def pixels(number: int) -> Tensor:
     return made
 
 
+def number_of(pixels: Tensor) -> int:
+    """What `pixels` was given."""
+    return int(pixels[0, 0, 0]) + 256 * int(pixels[0, 0, 1])
+
+
 def image(number: int) -> bytes:
     """A file that is decoded to exactly these pixels."""
     file = io.BytesIO()
@@ -59,7 +65,7 @@ class Device:
         if len(batch) == 1 and torch.equal(batch[0], PROBE):
             self.act(batch)
             return
-        self.batches.append([int(pixels[0, 0, 0]) + 256 * int(pixels[0, 0, 1]) for pixels in batch])
+        self.batches.append([number_of(pixels) for pixels in batch])
         self.entered.set()
         assert self.gate.wait(30)
         self.act(batch)
@@ -97,6 +103,22 @@ def answers(prediction: Prediction, number: int) -> bool:
     """Whether this is the answer for that image."""
     expected = FakeEngine(CLASSES).predict(pixels(number).unsqueeze(0))[0]
     return all(abs(entry.probability - float(expected[entry.class_id])) < 1e-5 for entry in prediction.top)
+
+
+def counted(core: InferenceCore, result: str) -> float:
+    return core._metrics.registry.get_sample_value("scorer_result_cache_total", {"result": result}) or 0.0
+
+
+def order_of(*tasks: asyncio.Task[Any]) -> list[int]:
+    """Their places, to be filled in the order in which they end."""
+    ended: list[int] = []
+
+    def append(place: int, _: object) -> None:
+        ended.append(place)
+
+    for place, task in enumerate(tasks):
+        task.add_done_callback(partial(append, place))
+    return ended
 
 
 async def score_backlog(core: InferenceCore, device: Device, count: int, *, ahead: int) -> list[Prediction]:

@@ -32,13 +32,6 @@ from tests.waiting import eventually
 BAD = 255
 
 
-@pytest.fixture
-def device() -> Device:
-    device = Device()
-    device.gate.set()
-    return device
-
-
 @pytest.mark.parametrize("pauses", [0, 3])
 async def test_many_callers_at_once_each_get_their_own_answer(device: Device, pauses: int) -> None:
     async with running(device, max_batch=7, places=1000, pauses=pauses) as core:

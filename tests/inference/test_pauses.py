@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from functools import partial
 
 import pytest
 import torch
@@ -25,57 +24,45 @@ from tests.inference.small_core import (
     Device,
     answers,
     ask,
+    counted,
     decoded,
     hold_device,
+    number_of,
+    order_of,
     running,
 )
 from tests.waiting import eventually
 
 
-@pytest.fixture
-def device() -> Device:
-    device = Device()
-    device.gate.set()
-    return device
-
-
-def _append(done: list[int], number: int, _: object) -> None:
-    done.append(number)
-
-
 def is_held(batch: Tensor) -> bool:
-    return int(batch[0, 0, 0, 0]) + 256 * int(batch[0, 0, 0, 1]) == HELD
+    return number_of(batch[0]) == HELD
 
 
-@pytest.mark.parametrize(("pauses", "first"), [(0, "stream"), (1, "request"), (5, "request")])
+@pytest.mark.parametrize(("pauses", "order"), [(0, [0, 1]), (1, [1, 0]), (5, [1, 0])])
 async def test_a_request_is_answered_before_the_batch_that_was_under_way(
-    device: Device, pauses: int, first: str
+    device: Device, pauses: int, order: list[int]
 ) -> None:
-    done: list[str] = []
     async with running(device, pauses=pauses) as core:
         stream = await hold_device(core, device)
         request = asyncio.create_task(ask(core, 1))
-        stream.add_done_callback(lambda _: done.append("stream"))
-        request.add_done_callback(lambda _: done.append("request"))
+        ended = order_of(stream, request)
         await decoded(core, 1, "interactive")
         device.gate.set()
         assert answers(await request, 1)
         assert answers(await stream, HELD)
         await asyncio.sleep(0)
-    assert done[0] == first
+    assert ended == order
 
 
 async def test_a_batch_of_requests_is_not_interrupted(device: Device) -> None:
-    done: list[int] = []
     async with running(device, pauses=3) as core:
         tasks = [await hold_device(core, device, "interactive"), *(asyncio.create_task(ask(core, n)) for n in range(3))]
-        for number, task in enumerate(tasks):
-            task.add_done_callback(partial(_append, done, number))
+        ended = order_of(*tasks)
         await decoded(core, 3, "interactive")
         device.gate.set()
         await asyncio.gather(*tasks)
         await asyncio.sleep(0)
-    assert done[0] == 0
+    assert ended[0] == 0
 
 
 async def test_the_stream_s_batches_stay_large_beside_requests(device: Device) -> None:
@@ -101,19 +88,17 @@ async def test_a_batch_is_not_held_up_for_ever(device: Device, stream_wait_s: fl
 
 
 async def test_nobody_overtakes_a_request_that_has_joined_an_image_of_the_batch(device: Device) -> None:
-    done: list[int] = []
     async with running(device, pauses=3, cache_entries=100) as core:
         stream = await hold_device(core, device)
         joined = asyncio.create_task(ask(core, HELD))
-        await eventually(lambda: core._metrics.result_cache.labels("coalesced")._value.get() == 1)
+        await eventually(lambda: counted(core, "coalesced") == 1)
         later = [asyncio.create_task(ask(core, number)) for number in range(3)]
-        for number, task in enumerate([joined, *later]):
-            task.add_done_callback(partial(_append, done, number))
+        ended = order_of(joined, *later)
         await decoded(core, 3, "interactive")
         device.gate.set()
         await asyncio.gather(stream, joined, *later)
         await asyncio.sleep(0)
-    assert done[0] == 0
+    assert ended[0] == 0
 
 
 async def test_a_request_that_left_before_the_pause_is_not_run(device: Device) -> None:
@@ -135,17 +120,20 @@ async def test_closing_in_a_pause_answers_both_that_are_in_hand_and_refuses_the_
         stream = await hold_device(core, device)
         requests = [asyncio.create_task(ask(core, number)) for number in range(2)]
         await decoded(core, 2, "interactive")
-        in_hand = threading.Event()
+        in_hand, closed = threading.Event(), threading.Event()
 
         def act(batch: Tensor) -> None:
             if not is_held(batch):
                 in_hand.set()
-                time.sleep(0.2)
+                assert closed.wait(30)
 
         device.act = act
         device.gate.set()
         await eventually(in_hand.is_set)
-        await stack.aclose()
+        closing = asyncio.create_task(stack.aclose())
+        await eventually(lambda: core._line.over is not None)
+        closed.set()
+        await closing
         outcomes = await asyncio.wait_for(asyncio.gather(stream, *requests, return_exceptions=True), 10)
     assert [type(outcome) for outcome in outcomes] == [Prediction, Prediction, Overloaded]
 

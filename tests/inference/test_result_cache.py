@@ -3,27 +3,14 @@
 import asyncio
 import hashlib
 
-import pytest
 import torch
 from torch import Tensor
 
 from errors import EngineRejected, InvalidImage
-from inference.core import InferenceCore
 from inference.works import Priority
 from schemas.predictions import Prediction
-from tests.inference.small_core import HELD, Device, answers, ask, decoded, hold_device, image, running
+from tests.inference.small_core import HELD, Device, answers, ask, counted, decoded, hold_device, image, running
 from tests.waiting import eventually
-
-
-@pytest.fixture
-def device() -> Device:
-    device = Device()
-    device.gate.set()
-    return device
-
-
-def counted(core: InferenceCore, result: str) -> float:
-    return core._metrics.registry.get_sample_value("scorer_result_cache_total", {"result": result}) or 0.0
 
 
 async def test_a_second_look_at_the_same_bytes_is_answered_from_the_cache_and_says_so(device: Device) -> None:
