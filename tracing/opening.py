@@ -98,6 +98,7 @@ class _Sink:
     def __init__(self, exporter: "SpanExporter", address: str) -> None:
         self._exporter = exporter
         self._refused: str | None = None
+        self._over = False
         self.address = address
         self.away = False
 
@@ -105,6 +106,8 @@ class _Sink:
         self._refused = None
         result = self._exporter.export(spans)
         away = result.name != "SUCCESS"
+        if self._over:  # we send nothing more: that is not the collector's doing
+            return result
         if away and not self.away:
             log.warning("the collector takes no traces", collector=self.address, why=self._refused or "no answer")
         elif self.away and not away:
@@ -119,6 +122,7 @@ class _Sink:
         return False
 
     def shutdown(self) -> None:
+        self._over = True
         self._exporter.shutdown()
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
