@@ -1,10 +1,10 @@
 """A service that reads what is posted and does nothing with it: what HTTP alone costs with the same client."""
 
-import asyncio
 import socket
 import sys
 
 import uvicorn
+import uvloop
 from fastapi import FastAPI, Request
 
 
@@ -28,4 +28,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    uvloop.run(main())

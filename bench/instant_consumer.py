@@ -7,6 +7,8 @@ import asyncio
 import signal
 import sys
 
+import uvloop
+
 from bench.instant_core import instant_worker
 from inference.allocator import keep_freed_memory
 from settings import load
@@ -26,4 +28,4 @@ async def main() -> None:
 
 if __name__ == "__main__":
     keep_freed_memory()  # as every process does that scores
-    asyncio.run(main())
+    uvloop.run(main())

@@ -1,7 +1,6 @@
 """A core that answers at once, and the consumer around it: for measuring everything but the model."""
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -10,6 +9,7 @@ from broker.topics import inspect
 from consumer.hops import Parts
 from consumer.worker import Worker
 from errors import Invalid
+from schemas.digests import sha256_hex
 from schemas.predictions import ClassProbability, ImageInfo, ModelInfo, Prediction, Timings
 from settings import Settings
 from sources.fetcher import open_fetcher
@@ -61,7 +61,7 @@ class InstantCore:
             engine=self.info.engine,
             precision=self.info.precision,
             image=ImageInfo(
-                sha256=digest or hashlib.sha256(image).hexdigest(),
+                sha256=digest or sha256_hex(image),
                 format="jpeg",
                 width=640,
                 height=480,

@@ -4,9 +4,10 @@ import time
 
 AWAKE = time.time()
 
-import asyncio  # noqa: E402  (what comes before is what is measured)
-import json  # noqa: E402
+import json  # noqa: E402  (what comes before is what is measured)
 import sys  # noqa: E402
+
+import uvloop  # noqa: E402
 
 from settings import Settings, load  # noqa: E402
 
@@ -64,7 +65,7 @@ def main() -> None:
     import torch  # noqa: F401  (what it takes is measured)
 
     clock.mark("import torch")
-    asyncio.run(start(settings, clock))
+    uvloop.run(start(settings, clock))
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def answer_columns(answer: ModelAnswer, ending: str) -> dict[str, Any]:
     """What a model's answer is in columns, named as in the table `scores`. CSV has no lists: `top` is JSON there."""
     row = answer.model_dump(include=_ANSWER)
     row["top"] = to_json(answer.top).decode() if ending == ".csv" else [asdict(one) for one in answer.top]
-    return row | answer.image.model_dump()
+    return row | asdict(answer.image)
 
 
 def score_columns(score: Score, ending: str) -> dict[str, Any]:

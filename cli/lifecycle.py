@@ -41,8 +41,10 @@ def run_until_signal(
         finally:
             leaving.cancel()
 
+    import uvloop  # not for commands that only print something
+
     try:
-        return asyncio.run(supervised())
+        return uvloop.run(supervised())
     except BaseExceptionGroup as group:
         raise _cause(group) from group
 

@@ -1,6 +1,5 @@
 """Threads that decode: those of the stream apart from the others, and never too many pixels in memory at once."""
 
-import hashlib
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from inference.results import Results
 from inference.threads import died
 from inference.torch_threads import compute_with
 from inference.works import Priority, Work
+from schemas.digests import sha256_hex
 from settings import InferenceSettings
 
 
@@ -57,7 +57,7 @@ class Decoder:
         data = work.image
         self._limits.check_bytes(len(data))
         begun = time.perf_counter()
-        digest = work.digest = work.digest or hashlib.sha256(data).hexdigest()
+        digest = work.digest = work.digest or sha256_hex(data)
         if self._share and not self._results.claim(work, digest):
             return False
         image = probe(data, self._limits)

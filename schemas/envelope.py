@@ -1,6 +1,5 @@
 """Between a Kafka record and an image event, both ways: `decode_event` (hop 2) and `encode_event` (for producers)."""
 
-import hashlib
 import re
 from base64 import b64encode
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pydantic_core import to_json
 
 from errors import InvalidEvent
 from schemas.cloudevents import SPEC_VERSION, STRUCTURED, binary, structured
+from schemas.digests import sha256_hex
 from schemas.events import ImageEvent, ImageRef
 from schemas.fields import (
     Draft,
@@ -143,7 +143,7 @@ def _first_bytes(value: bytes) -> str:
 
 
 def _check_digest(image: bytes, sha256: str) -> None:
-    actual = hashlib.sha256(image).hexdigest()
+    actual = sha256_hex(image)
     if actual != sha256:
         raise InvalidEvent(f"sha256 says {sha256} and the image has {actual}: it was changed on its way")
 

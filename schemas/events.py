@@ -4,6 +4,8 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 
+from schemas.digests import sha256_hex
+
 
 @dataclass(frozen=True, slots=True)
 class ImageRef:
@@ -32,5 +34,5 @@ class ImageEvent:
     def digest(self) -> str:
         """Lower hex sha256 of what is asked to be scored: equal for a retry, different for another picture."""
         if isinstance(self.image, bytes):
-            return hashlib.sha256(self.image).hexdigest()
+            return sha256_hex(self.image)
         return hashlib.sha256(f"{self.image.uri}\n{self.image.sha256 or ''}".encode()).hexdigest()

@@ -18,16 +18,15 @@ class ClassProbability:
     probability: Annotated[float, Field(ge=0, le=1, examples=[0.83])]
 
 
-class ImageInfo(BaseModel):
+@dataclass(frozen=True, slots=True)
+class ImageInfo:
     """Facts about the encoded image, from its header and bytes."""
 
-    model_config = ConfigDict(frozen=True)
-
-    sha256: str = Field(description="lower-case hex digest of the encoded bytes")
-    format: str = Field(description="jpeg, png, webp, gif or bmp", examples=["jpeg"])
-    width: int = Field(description="pixels, after EXIF orientation")
-    height: int = Field(description="pixels, after EXIF orientation")
-    bytes: int = Field(description="size of the encoded image")
+    sha256: Annotated[str, Field(description="lower-case hex digest of the encoded bytes")]
+    format: Annotated[str, Field(description="jpeg, png, webp, gif or bmp", examples=["jpeg"])]
+    width: Annotated[int, Field(description="pixels, after EXIF orientation")]
+    height: Annotated[int, Field(description="pixels, after EXIF orientation")]
+    bytes: Annotated[int, Field(description="size of the encoded image")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,9 @@
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
-
-from pydantic_core import PydanticSerializationError, to_json
 
 from schemas.dead_letters import DeadLetter, StoredDeadLetter
 from schemas.predictions import ClassProbability, ImageInfo, ModelInfo
@@ -183,16 +180,22 @@ def _coordinate_columns(places: Sequence[Coordinates]) -> dict[str, str]:
 
 def _top(classes: Sequence[ClassProbability]) -> str:
     """The classes as the JSON that `score_of` reads."""
-    with suppress(PydanticSerializationError):  # a lone surrogate
-        text = to_json(classes).decode()
-        if "\\u0000" not in text:
-            return text
-    return json.dumps(
-        [
-            {"class_id": one.class_id, "label": texts.storable(one.label), "probability": one.probability}
-            for one in classes
-        ]
+    return (
+        "["
+        + ",".join(
+            [
+                f'{{"class_id":{one.class_id},"label":{_label_json(one.label)},"probability":{one.probability!r}}}'
+                for one in classes
+            ]
+        )
+        + "]"
     )
+
+
+@lru_cache(maxsize=16 * 1024)
+def _label_json(label: str) -> str:
+    """A model has few labels, and each score lists some of them."""
+    return json.dumps(texts.storable(label))
 
 
 def _within(time: datetime) -> datetime:

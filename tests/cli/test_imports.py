@@ -28,6 +28,7 @@ HEAVY = [
     "torch",
     "torchvision",
     "uvicorn",
+    "uvloop",
 ]
 RUN = """
 import contextlib, io, json, sys

@@ -15,7 +15,7 @@ def s3_server(buckets: Mapping[str, Mapping[str, bytes]]) -> Iterator[str]:
     server.start()
     host, port = server.get_host_and_port()
     try:
-        # The first question to it loads botocore's models: from a cold disk that takes longer than httpx's five seconds.
+        # The first question loads botocore: from a cold disk that takes longer than the five seconds of httpx.
         with httpx.Client(base_url=f"http://{host}:{port}", trust_env=False, timeout=60) as client:
             client.post("/moto-api/reset").raise_for_status()  # the server's state is the process's
             for bucket, objects in buckets.items():
