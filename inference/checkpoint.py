@@ -3,14 +3,16 @@
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
-from torchvision.models import resnet50
+from torch.overrides import TorchFunctionMode
 
 from errors import UsageError
+from inference.vision import resnet50
 
 Weights = dict[str, Tensor]
 SUFFIXES = (".pt", ".pth", ".safetensors")
@@ -48,7 +50,7 @@ def build(weights: Weights, origin: str) -> nn.Module:
     """A ResNet50 in eval mode that holds `weights`; the head's width decides the classes. Raises UsageError."""
     head = weights.get("fc.weight")
     classes = head.shape[0] if head is not None and head.ndim == 2 else 1000
-    with torch.device("meta"):
+    with torch.device("meta"), _NoRandomness():
         model: nn.Module = resnet50(num_classes=classes)
     wanted = {name: tensor.shape for name, tensor in model.state_dict().items() if not name.endswith(_COUNTER)}
     given = {name: tensor.shape for name, tensor in weights.items()}
@@ -69,6 +71,17 @@ def build(weights: Weights, origin: str) -> nn.Module:
     counters = {name: torch.tensor(0) for name in model.state_dict() if name.endswith(_COUNTER)}
     model.load_state_dict(weights | counters, assign=True)
     return model.requires_grad_(requires_grad=False).eval()
+
+
+class _NoRandomness(TorchFunctionMode):
+    """For weights that others replace. Random numbers on the meta device would load torch's compiler, for a second."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func in (Tensor.normal_, Tensor.uniform_):
+            return args[0]
+        return func(*args, **(kwargs or {}))
 
 
 def digest(weights: Weights) -> str:

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from PIL import BmpImagePlugin, GifImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_jpeg
 
 from errors import ImageTooLarge, InvalidImage
 from inference.header import Format, sniff, webp_canvas
+from inference.vision import ImageReadMode, decode_jpeg
 from schemas.predictions import ImageInfo
 
 ORIENTATION = 0x0112

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torchvision.models import ResNet50_Weights, resnet50
 
 from errors import UsageError
 from inference.checkpoint import Weights, build, digest, read_weights
 from inference.preprocess import Preprocessing
 from inference.published_weights import published_weights
+from inference.vision import ResNet50_Weights, resnet50
 from schemas.predictions import ModelInfo
 from settings import InferenceSettings
 from telemetry import logger

@@ -5,7 +5,6 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
-from torchvision.models.resnet import Bottleneck
 
 from errors import UsageError
 from inference.cores import engine_threads
@@ -14,6 +13,7 @@ from inference.folding import fold_batch_norms
 from inference.model import Model
 from inference.preprocess import Preprocessing
 from inference.torch_threads import compute_with
+from inference.vision import Bottleneck
 from settings import InferenceSettings
 
 _MOST_ON_CPU = 16

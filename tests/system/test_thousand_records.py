@@ -69,7 +69,7 @@ async def test_a_thousand_records_end_as_975_scores_and_20_dead_letters(
         ]
         assert len(await read_all(kafka, settings.kafka_dlq_topic)) == UNDECODABLE
 
-        inferences = partial(scorer.count, "scorer_inference_images_total", origin="kafka", engine="torch")
+        inferences = partial(scorer.count, "scorer_inference_images_total", origin="kafka", engine=settings.engine)
         assert inferences() == VALID
         await publish(kafka, settings.kafka_topic, valid[:50])
         await publish(kafka, settings.kafka_topic, [(images[1], cloud_event("event-0"))])
@@ -82,6 +82,6 @@ async def test_a_thousand_records_end_as_975_scores_and_20_dead_letters(
     assert await lag(kafka, settings.kafka_group_id, settings.kafka_topic) == 1000 + 51
     async with running(settings) as scorer:
         await eventually(drained)
-        assert scorer.count("scorer_inference_images_total", origin="kafka", engine="torch") == 0
+        assert scorer.count("scorer_inference_images_total", origin="kafka", engine=settings.engine) == 0
     assert await rows(migrated_url, "select count(*) from scores") == [(VALID,)]
     assert await rows(migrated_url, "select count(*) from dead_letters") == [(UNDECODABLE + 1,)]
