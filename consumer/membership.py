@@ -13,6 +13,8 @@ from consumer.waits import backoff_s
 from errors import DependencyAway
 from settings import ConsumerSettings
 
+_AGAIN_S = 0.5
+
 
 async def join(consumer: AIOKafkaConsumer, settings: ConsumerSettings) -> None:
     """Connect as soon as Kafka lets us.
@@ -46,6 +48,16 @@ async def unless(stopping: asyncio.Event, work: Coroutine[Any, Any, None]) -> bo
             working.result()
         return not stopping.is_set()
     finally:
-        for task in (working, watching):
+        await end(working, watching)
+
+
+async def end(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel them, and again until they are over; their failures are the caller's to look at.
+
+    Once is not enough: Python 3.11's `asyncio.wait_for`, which our clients use, forgets a cancellation that comes
+    together with what it waits for.
+    """
+    while left := [task for task in tasks if not task.done()]:
+        for task in left:
             task.cancel()
-        await asyncio.wait({working, watching})
+        await asyncio.wait(left, timeout=_AGAIN_S)

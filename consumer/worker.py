@@ -18,7 +18,7 @@ from consumer.hops import Hops, Parts
 from consumer.items import Batch, Item
 from consumer.lanes import Lane
 from consumer.limit import DeadLetterLimit
-from consumer.membership import join, unless
+from consumer.membership import end, join, unless
 from consumer.pauses import Pauses
 from consumer.poll import Member, Poller
 from consumer.traces import Traces
@@ -98,9 +98,7 @@ class Worker:
                 self._polling = self.spawn(self._poll(), name="poll")
                 self.spawn(self._prepare(), name="prepare")
                 await self._settle()
-                watching.cancel()
-                committing.cancel()
-                pausing.cancel()
+                await end(watching, committing, pausing)
                 await self._commits.say_farewell()
         except TimeoutError:
             if not self._deadline.expired():

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ from broker.topics import inspect
 from consumer import commits
 from consumer.commits import Commits
 from consumer.hops import Parts
+from consumer.membership import unless
 from consumer.waits import Waits
 from consumer.worker import Worker
 from errors import DependencyAway
@@ -78,6 +80,21 @@ async def test_a_start_waits_for_kafka_until_its_deadline(settings: Settings) ->
         with pytest.raises(DependencyAway, match=r"127\.0\.0\.1:1"):
             await worker.run()
         assert time.monotonic() - began >= 2.0
+
+
+async def test_a_stop_ends_a_start_that_forgets_a_cancellation() -> None:
+    begun, stopping = asyncio.Event(), asyncio.Event()
+
+    async def forgetful() -> None:
+        begun.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    starting = asyncio.create_task(unless(stopping, forgetful()))
+    await begun.wait()
+    stopping.set()
+    assert await asyncio.wait_for(starting, timeout=10) is False
 
 
 async def test_a_stop_ends_a_start_that_waits(settings: Settings) -> None:

@@ -28,5 +28,5 @@ async def scorer_settings(kafka: str, migrated_url: str, checkpoint: Path) -> di
         # Hundreds of pictures: as fast as this machine can. Exactness is tested elsewhere.
         "engine": "openvino" if installed() else "torch",
         "precision": "bf16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "fp32",
-        "cache_dir": checkpoint.parent / "cache",
+        "cache_dir": checkpoint.parent / "whole",
     }
