@@ -55,14 +55,15 @@ class Watchdog:
     async def watch(self, waits: Waits) -> None:
         """Until cancelled. Raises Stalled."""
         tick_s = min(_TICK_S, self._limit_s / 4)
-        self._beat = self._since = time.monotonic()
+        woke = self._beat = self._since = time.monotonic()
         over = threading.Event()
         threading.Thread(target=self._watch_loop, args=(over,), name="watchdog", daemon=True).start()
         try:
             while True:
                 await asyncio.sleep(tick_s)
-                now, jump_s = time.monotonic(), time.monotonic() - self._beat - tick_s
-                self._beat = now
+                now = time.monotonic()
+                jump_s = now - woke - tick_s  # by our own clock: the thread may have seen the jump first
+                woke = self._beat = now
                 if jump_s > _JUMP_S:
                     log.warning("the process stood still", seconds=round(jump_s, 1))
                     self._since = now

@@ -6,7 +6,8 @@ the embedded parts are not installed and Docker answers, they come from testcont
 
 import os
 import uuid
-from collections.abc import Iterator
+from asyncio import AbstractEventLoop
+from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+import uvloop
 from anyio.from_thread import start_blocking_portal
 from platformdirs import user_cache_path
 
@@ -47,6 +49,11 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
     config.stash[CACHE_DIR] = Path(os.environ.get("SCORER_CACHE_DIR") or user_cache_path("streamscorer"))
     config.stash[MIRROR] = os.environ.get("SCORER_MAVEN_MIRROR")
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], AbstractEventLoop]]:
+    """Tests run on the event loop that our processes run on."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -72,14 +72,14 @@ async def test_a_log_that_is_not_polled_ends_the_process(settings: Settings, mon
 
 
 async def test_idleness_and_known_waits_are_no_stall(settings: Settings, gate: Gate) -> None:  # noqa: F811
-    settings = settings.model_copy(update={"stall_timeout_s": 1.0, "uri_http_hosts": (gate.host,)})
+    settings = settings.model_copy(update={"stall_timeout_s": 2.5, "uri_http_hosts": (gate.host,)})
     async with running(settings) as scorer:
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(asyncio.Event().wait(), 2.5)  # idle
+            await asyncio.wait_for(asyncio.Event().wait(), 4)  # idle
         await publish(servers(settings), settings.kafka_topic, [by_uri(gate, "slow")])
         await eventually(lambda: scorer.count("scorer_paused", reason="source") == 1)
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(asyncio.Event().wait(), 2.5)  # held
+            await asyncio.wait_for(asyncio.Event().wait(), 4)  # held
         gate.open.set()
         await eventually(partial(drained, settings))
         assert scorer.count("scorer_paused", reason="source") == 0

@@ -172,6 +172,8 @@ async def run_proxy(target_port: int) -> AsyncIterator[Proxy]:
 
 def _reset(end: asyncio.StreamWriter) -> None:
     """Close with RST: with no time to linger, the kernel throws away what is unsent."""
-    with suppress(OSError):  # it is closed
-        end.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    line = end.get_extra_info("socket")
+    with suppress(OSError, ValueError):  # it was closed meanwhile
+        if line is not None:  # nor before
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     end.transport.abort()
