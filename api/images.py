@@ -1,7 +1,6 @@
 """From a request's body to images, in the forms that /predict, /predict/batch and /events share."""
 
 import asyncio
-import hashlib
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -12,6 +11,7 @@ from api.multipart import Part, read_parts
 from api.problems import InvalidParameter, MalformedRequest
 from api.responses import explain
 from errors import InvalidEvent
+from schemas.digests import sha256_hex
 from schemas.events import ImageRef
 from schemas.fields import checked_base64
 from schemas.http import MAX_BATCH_IMAGES, BatchInput, EventInput, ImageInput
@@ -122,6 +122,6 @@ def _image_of(document: ImageInput) -> Image:
         raise InvalidParameter(str(error)) from error
     if not image:
         raise InvalidParameter("image_base64 is empty")
-    if document.sha256 is not None and (actual := hashlib.sha256(image).hexdigest()) != document.sha256:
+    if document.sha256 is not None and (actual := sha256_hex(image)) != document.sha256:
         raise InvalidParameter(f"sha256={document.sha256}: the image has {actual}, it was changed on its way")
     return image

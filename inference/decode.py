@@ -5,7 +5,6 @@ there it is as fast (zlib-ng) or faster (GIF), knows animations and odd colour m
 16-bit PNGs keep their upper eight bits; Pillow's own conversion would turn all but the darkest pixels white.
 """
 
-import hashlib
 import io
 import re
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from torch import Tensor
 from errors import ImageTooLarge, InvalidImage
 from inference.header import Format, sniff, webp_canvas
 from inference.vision import ImageReadMode, decode_jpeg
+from schemas.digests import sha256_hex
 from schemas.predictions import ImageInfo
 
 ORIENTATION = 0x0112
@@ -124,7 +124,7 @@ def refusing(image: Probe) -> Iterator[None]:
 def facts(image: Probe, size: tuple[int, int], sha256: str | None) -> ImageInfo:
     """`size` is width and height of the whole picture, upright."""
     width, height = size
-    digest = sha256 or hashlib.sha256(image.data).hexdigest()
+    digest = sha256 or sha256_hex(image.data)
     return ImageInfo(sha256=digest, format=image.format, width=width, height=height, bytes=len(image.data))
 
 

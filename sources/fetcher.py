@@ -1,12 +1,12 @@
 """Claim check: from an image_uri to its bytes, under the guards of its scheme, within bounds, digest checked."""
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 from errors import SourceRefused, SourceUnavailable
+from schemas.digests import sha256_hex
 from schemas.events import ImageRef
 from settings import SourceSettings
 from sources.buckets import BucketSource
@@ -39,7 +39,7 @@ class SourceFetcher:
         except TimeoutError as error:
             raise SourceUnavailable(f"the {scheme} source took longer than {self._limits.total_s:g} s") from error
         if ref.sha256 is not None:
-            digest = await asyncio.get_running_loop().run_in_executor(self._threads, _sha256, data)
+            digest = await asyncio.get_running_loop().run_in_executor(self._threads, sha256_hex, data)
             if digest != ref.sha256.lower():
                 raise SourceRefused(f"content changed: expected sha256 {ref.sha256.lower()}, got {digest}")
         return data
@@ -59,7 +59,3 @@ async def open_fetcher(
             yield SourceFetcher({"file": files, "http": web, "https": web, "s3": buckets}, limits, threads)
     finally:
         threads.shutdown(wait=False, cancel_futures=True)
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
