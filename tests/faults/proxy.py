@@ -95,7 +95,7 @@ class Proxy:
                 end.close()
             for end in (line.client, line.target):
                 await end.wait_closed()
-        except* OSError:
+        except* (OSError, RuntimeError):  # the latter is what uvloop says of an end that is closed
             pass  # an end is gone without a farewell: so is the line
         finally:
             line.reset()
