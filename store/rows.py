@@ -180,16 +180,11 @@ def _coordinate_columns(places: Sequence[Coordinates]) -> dict[str, str]:
 
 def _top(classes: Sequence[ClassProbability]) -> str:
     """The classes as the JSON that `score_of` reads."""
-    return (
-        "["
-        + ",".join(
-            [
-                f'{{"class_id":{one.class_id},"label":{_label_json(one.label)},"probability":{one.probability!r}}}'
-                for one in classes
-            ]
-        )
-        + "]"
-    )
+    listed = [
+        f'{{"class_id":{one.class_id},"label":{_label_json(one.label)},"probability":{one.probability!r}}}'
+        for one in classes
+    ]
+    return f"[{','.join(listed)}]"
 
 
 @lru_cache(maxsize=16 * 1024)
