@@ -22,10 +22,11 @@ pathlib.Path("ready").write_text(str(__import__("os").getpid()))
 time.sleep(60)
 """
 ORDERLY = """
-import os, pathlib, signal, sys, time
-signal.signal(signal.SIGTERM, lambda *_: (pathlib.Path("ended").write_text("in order"), sys.exit(0)))
+import os, pathlib, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # a signal between two lines waits for `sigwait`
 pathlib.Path("ready").write_text(str(os.getpid()))
-time.sleep(60)
+signal.sigwait([signal.SIGTERM])
+sys.exit(7)
 """
 
 
@@ -58,7 +59,7 @@ async def test_a_program_runs_in_a_session_of_its_own_and_is_stopped_in_order(tm
     async with running(program(tmp_path, ORDERLY)) as child:
         pid = await started(tmp_path)
         assert os.getsid(pid) == child.pid != os.getsid(0)
-    assert (tmp_path / "ended").read_text(encoding="ascii") == "in order"
+    assert await child.ended() == 7
     assert not is_alive(pid)
 
 

@@ -56,11 +56,13 @@ class Rows:
 async def read_rows(database_url: str, topic: str, *, since: str = "0") -> Rows:
     """The rows whose transaction is not below `since`."""
     asked = {"topic": topic, "since": since}
-    async with await psycopg.AsyncConnection.connect(database_url) as connection:
+    # The connection's own commit, cancelled, would leave it open; a transaction within it does not.
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
         await connection.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
-        (horizon,) = await _one(connection, HORIZON)
-        scores = await (await connection.execute(SCORES, asked)).fetchall()
-        letters = await (await connection.execute(DEAD_LETTERS, asked)).fetchall()
+        async with connection.transaction():
+            (horizon,) = await _one(connection, HORIZON)
+            scores = await (await connection.execute(SCORES, asked)).fetchall()
+            letters = await (await connection.execute(DEAD_LETTERS, asked)).fetchall()
     return Rows([_score(row) for row in scores], [_letter(row) for row in letters], horizon)
 
 

@@ -135,7 +135,8 @@ async def test_closing_in_a_pause_answers_both_that_are_in_hand_and_refuses_the_
         closed.set()
         await closing
         outcomes = await asyncio.wait_for(asyncio.gather(stream, *requests, return_exceptions=True), 10)
-    assert [type(outcome) for outcome in outcomes] == [Prediction, Prediction, Overloaded]
+    assert isinstance(outcomes[0], Prediction)
+    assert {type(outcome) for outcome in outcomes[1:]} == {Prediction, Overloaded}  # whichever was decoded first
 
 
 def test_images_that_are_run_again_one_by_one_pause_as_well() -> None:
