@@ -81,7 +81,7 @@ async def test_stop_answers_long_polls_at_once(live: Live) -> None:
         live.stop.set()
         problem(await asked, 404, "not-found")
         await asyncio.wait_for(asyncio.shield(live.ended), DEADLINE_S)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 10
 
 
 async def test_a_client_that_hangs_up_ends_its_wait(live: Live) -> None:

@@ -157,4 +157,4 @@ async def test_without_a_broker_there_is_an_error_in_bounded_time() -> None:
     with pytest.raises(BrokerUnavailable, match=r"127\.0\.0\.1:1"):
         async with open_groups(KafkaSettings(kafka_bootstrap_servers="127.0.0.1:1"), timeout_s=2):
             pass
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 10

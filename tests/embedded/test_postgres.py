@@ -42,7 +42,7 @@ async def test_rows_and_url_survive_a_restart_in_a_place_with_an_odd_name(tmp_pa
             async with run_postgres(data_dir):
                 pass
         began = time.monotonic()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 9
     async with run_postgres(data_dir) as second:
         assert second.url == first.url
         assert await ask(second.url, "SELECT word FROM kept") == "ä"
@@ -53,7 +53,7 @@ async def test_open_connections_do_not_hold_up_the_stop(tmp_path: Path) -> None:
         connection = await psycopg.AsyncConnection.connect(server.url)
         await connection.execute("SELECT 1")
         began = time.monotonic()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 9
     await connection.close()
 
 

@@ -105,7 +105,7 @@ async def test_a_member_that_is_stopped_in_the_middle_of_a_rebalance_ends_soon(
         async with running(brief) as second:
             await eventually(lambda: first.worker._assignment.leaving, "the rebalance has begun")
             began = time.monotonic()
-        assert time.monotonic() - began < 6
+        assert time.monotonic() - began < 15
         # Kafka's client does not end in the middle of a rebalance: it is left to the end of the process.
         await second.worker._consumer._client.close()
         gate.open()

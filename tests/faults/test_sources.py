@@ -83,5 +83,5 @@ async def test_the_end_comes_at_once_also_with_answers_outstanding() -> None:
         with pytest.raises(SourceUnavailable):
             await fetch(sources, fetcher, "/slow/60")
         began = time.monotonic()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     assert is_free(sources.port)

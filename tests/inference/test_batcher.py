@@ -220,12 +220,12 @@ async def test_when_the_device_thread_dies_everyone_is_told(device: Device) -> N
         await decoded(core, 4)
         device.act = act
         device.gate.set()
-        outcomes = await asyncio.wait_for(asyncio.gather(held, *tasks, return_exceptions=True), 10)
+        outcomes = await asyncio.wait_for(asyncio.gather(held, *tasks, return_exceptions=True), 30)
         assert {type(outcome) for outcome in outcomes} == {InferenceThreadDied}
         assert "SystemExit" in str(core.trouble())
         for priority in ("interactive", "stream"):
             with pytest.raises(InferenceThreadDied):
-                await asyncio.wait_for(ask(core, 1, priority), 1)
+                await asyncio.wait_for(ask(core, 1, priority), 10)
 
 
 async def test_closing_answers_what_is_in_hand_and_refuses_the_rest(device: Device) -> None:
@@ -237,7 +237,7 @@ async def test_closing_answers_what_is_in_hand_and_refuses_the_rest(device: Devi
         await decoded(core, 8)
         await decoded(core, 3, "interactive")
         closing = asyncio.create_task(stack.aclose())
-        outcomes = await asyncio.wait_for(asyncio.gather(held, *tasks, return_exceptions=True), 10)
+        outcomes = await asyncio.wait_for(asyncio.gather(held, *tasks, return_exceptions=True), 30)
         await closing
     assert isinstance(outcomes[0], Prediction)
     assert {type(outcome) for outcome in outcomes[1:]} == {Overloaded}

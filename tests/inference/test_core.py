@@ -232,7 +232,7 @@ async def test_the_end_refuses_who_waits_and_leaves_no_one_behind(metrics: Metri
         tasks = [asyncio.create_task(core.score(image, kinds[number % 2])) for number in range(100)]
         await asyncio.to_thread(entered.wait, 10)
         asyncio.get_running_loop().call_soon(gate.set)
-    outcomes = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
+    outcomes = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 30)
     assert {type(outcome) for outcome in outcomes} <= {Prediction, Overloaded}
     assert any(isinstance(outcome, Overloaded) for outcome in outcomes)
     assert "stopping" in str(core.trouble())

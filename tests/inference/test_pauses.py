@@ -134,7 +134,7 @@ async def test_closing_in_a_pause_answers_both_that_are_in_hand_and_refuses_the_
         await eventually(lambda: core._line.over is not None)
         closed.set()
         await closing
-        outcomes = await asyncio.wait_for(asyncio.gather(stream, *requests, return_exceptions=True), 10)
+        outcomes = await asyncio.wait_for(asyncio.gather(stream, *requests, return_exceptions=True), 30)
     assert isinstance(outcomes[0], Prediction)
     assert {type(outcome) for outcome in outcomes[1:]} == {Prediction, Overloaded}  # whichever was decoded first
 
@@ -228,7 +228,7 @@ async def test_when_the_device_thread_dies_in_a_pause_both_are_told(
 
             monkeypatch.setattr(core._batcher._cost, "observe", observed)
         device.gate.set()
-        outcomes = await asyncio.wait_for(asyncio.gather(stream, request, return_exceptions=True), 10)
+        outcomes = await asyncio.wait_for(asyncio.gather(stream, request, return_exceptions=True), 30)
         assert {type(outcome) for outcome in outcomes} == {InferenceThreadDied}
         assert ("SystemExit" if broken == "the engine's thread" else "a bug") in str(core.trouble())
     assert device.batches == [[HELD], [1]]

@@ -85,4 +85,4 @@ def test_a_host_that_does_not_answer_is_given_up_in_time(tmp_path: Path) -> None
         begun = time.monotonic()
         with pytest.raises(WeightsUnreachable, match=r"no answer within 0\.2 s"):
             published_weights(f"http://127.0.0.1:{silent.getsockname()[1]}/{NAME}", tmp_path, connect_timeout_s=0.2)
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 5

@@ -45,12 +45,12 @@ async def test_up_scores_every_sample_answers_and_finds_its_data_again(
                 """All that rules, dashboards and runbook ask for is in the scrape."""
                 return missing(scraped((await client.get("/metrics")).text)) == []
 
-            await eventually(complete, "the lag has been sampled", within_s=20)
+            await eventually(complete, "the lag has been sampled", within_s=60)
         parts = children(up.process.pid)
         assert len(parts) == 2
         up.send(signal.SIGINT)
         assert await up.end(within_s=40) == 0
-        await eventually(lambda: gone(parts), within_s=5)
+        await eventually(lambda: gone(parts), within_s=20)
     assert {"process image-events", "commit image-events", "POST /predict"} <= {span.name for span in collector.spans}
     began = time.monotonic()
     async with command("up", "--no-samples", settings=settings) as up:

@@ -83,4 +83,4 @@ async def test_a_dependency_that_stays_away_ends_the_start_at_its_deadline(
     assert code == 4
     assert "127.0.0.1:1" in line
     assert "secret" not in line
-    assert 2 <= time.monotonic() - began < 40
+    assert 1.9 < time.monotonic() - began < 40

@@ -118,5 +118,5 @@ async def test_a_collector_that_never_answers_costs_neither_lines_nor_time_at_th
             for _ in range(2000):
                 tracing.start("mostly lost", None, {}).end()
             began = time.monotonic()
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < 5
     assert [record.getMessage() for record in caplog.records] == []
