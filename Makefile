@@ -9,6 +9,9 @@ PY := .venv/bin/python
 PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
 CHECKED := *.py settings schemas inference store broker sources consumer api monitor tracing embedded bench cli deploy tests
 
+# The tests alone start a hundred processes: none of them compiles all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help install run test faults soak gameday lagcheck bench check docker clean another-torch
 .DEFAULT_GOAL := help
 
