@@ -1,6 +1,7 @@
 """A telephone line to PostgreSQL that can be cut, or go silent with both ends believing that it stands."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit, urlunsplit
@@ -16,7 +17,11 @@ class Line:
         self._open: set[asyncio.StreamWriter] = set()
         self._flowing = asyncio.Event()
         self._server: asyncio.Server | None = None
-        self._port = 0
+        # Bound and never listening: while the line is cut nobody else gets its port.
+        self._place = socket.socket()
+        self._place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._place.bind(("127.0.0.1", 0))
+        self._port = self._place.getsockname()[1]
 
     @property
     def url(self) -> str:
@@ -28,7 +33,6 @@ class Line:
         self._flowing.set()
         if self._server is None:
             self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
-            self._port = self._server.sockets[0].getsockname()[1]
 
     async def cut(self) -> None:
         """New calls are refused, standing ones are broken."""
@@ -37,6 +41,12 @@ class Line:
             self._server = None
         for writer in list(self._open):
             writer.transport.abort()
+
+    async def end(self) -> None:
+        """Cut for ever."""
+        self.silent()
+        await self.cut()
+        self._place.close()
 
     def silent(self) -> None:
         """Nothing comes through any more, and nobody is told."""
@@ -66,5 +76,4 @@ async def open_line(url: str) -> AsyncIterator[Line]:
     try:
         yield line
     finally:
-        line.silent()
-        await line.cut()
+        await line.end()
