@@ -1,7 +1,6 @@
 """`publish`: pictures to the topic, resumable by id."""
 
 import asyncio
-import hashlib
 import os
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -171,12 +170,13 @@ async def _publish(picture: Picture | Missing, way: _Way, settings: Settings, pl
 
 def _event(picture: Picture, max_bytes: int, plan: Plan) -> "ImageEvent":
     """The event for a picture. Reads the file where its bytes are sent or its digest is the id."""
+    from schemas.digests import sha256_hex
     from schemas.events import ImageEvent, ImageRef
 
     is_file = isinstance(picture.place, Path)
     by_digest = picture.id is None and plan.id_from is IdFrom.SHA256
     data = picture.read(max_bytes) if is_file and (by_digest or not plan.uri) else None
-    digest = hashlib.sha256(data).hexdigest() if data is not None else picture.sha256
+    digest = sha256_hex(data) if data is not None else picture.sha256
     if by_digest and digest is None:
         raise SourceNotFound("--id-from sha256 needs a column sha256 for an image_uri, whose bytes are not here")
     image = ImageRef(picture.uri, digest) if data is None or plan.uri else data
