@@ -4,9 +4,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import process_table
+
 TRUSTED = 0.05
 """Share of the machine that others may have without spoiling what was measured."""
-_PROC = Path("/proc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,19 +21,14 @@ class Clock:
     """By this process and all below it, those that have ended included."""
 
 
-def look(proc: Path = _PROC) -> Clock | None:
+def look(proc: Path = process_table.PROC) -> Clock | None:
     """None where the system does not tell (Linux does)."""
     try:
         user, nice, system, idle, waiting, _irq, _softirq, stolen = _numbers(proc / "stat")[:8]
-        parents = {int(folder.name): _stat(folder) for folder in proc.iterdir() if folder.name.isdigit()}
+        ours = process_table.ticks(process_table.read(proc), os.getpid())
     except (OSError, ValueError):
         return None
-    family, size = {os.getpid()}, 0
-    while len(family) > size:
-        size = len(family)
-        family |= {pid for pid, (parent, _) in parents.items() if parent in family}
     spent = user + nice + system + stolen
-    ours = sum(parents[pid][1] for pid in family if pid in parents)
     return Clock(spent + idle + waiting, spent, ours)
 
 
@@ -47,12 +43,3 @@ def share(before: Clock | None, after: Clock | None) -> float | None:
 def _numbers(path: Path) -> list[int]:
     with path.open(encoding="ascii") as file:
         return [int(word) for word in file.readline().split()[1:]]
-
-
-def _stat(folder: Path) -> tuple[int, int]:
-    """Parent, and ticks of the process and of its children that it has waited for."""
-    try:
-        fields = (folder / "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return 0, 0  # it has ended since
-    return int(fields[1]), sum(map(int, fields[11:15]))

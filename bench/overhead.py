@@ -20,6 +20,7 @@ import psycopg
 import uvloop
 from aiokafka import AIOKafkaProducer
 
+from bench import process_table
 from bench.bare_stream import Bare, run_bare_stream
 from bench.instant_core import instant_worker
 from broker.topics import create_topics
@@ -202,23 +203,9 @@ def _cpu_us(before: dict[str, float], after: dict[str, float], records: int) -> 
 
 def _cpu_s(pids: dict[str, int]) -> dict[str, float]:
     """Processor seconds so far: of this process, and of each of our children with all below it."""
-    own = os.times()
-    parents: dict[int, list[int]] = {}
-    used: dict[int, float] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                line = (entry / "stat").read_text(encoding="utf-8", errors="replace")
-            except OSError:
-                continue  # it has just ended: its parent has its time now
-            fields = line.rpartition(")")[2].split()
-            parents.setdefault(int(fields[1]), []).append(int(entry.name))
-            used[int(entry.name)] = sum(map(int, fields[11:15])) / _CLOCK_TICKS
-
-    def tree(pid: int) -> float:
-        return used.get(pid, 0.0) + sum(tree(child) for child in parents.get(pid, []))
-
-    return {"own": own.user + own.system, **{name: tree(pid) for name, pid in pids.items()}}
+    own, table = os.times(), process_table.read()
+    below = {name: process_table.ticks(table, pid) / _CLOCK_TICKS for name, pid in pids.items()}
+    return {"own": own.user + own.system, **below}
 
 
 def _spread(values: list[float]) -> str:

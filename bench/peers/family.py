@@ -2,22 +2,14 @@
 
 import os
 from contextlib import suppress
-from pathlib import Path
+
+from bench import process_table
 
 
 def family(pid: int) -> list[int]:
     """Everything below a process that still runs, parents first."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with suppress(OSError):
-                state, parent, *_ = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
-                if state != "Z":
-                    children.setdefault(int(parent), []).append(int(entry.name))
-    found = list(children.get(pid, []))
-    for one in found:
-        found.extend(children.get(one, []))
-    return found
+    table = process_table.read()
+    return [one for one in process_table.tree(table, pid)[1:] if not table[one].ended]
 
 
 def signal_all(pid: int, number: int) -> bool:
