@@ -79,7 +79,7 @@ async def test_a_start_waits_for_kafka_until_its_deadline(settings: Settings) ->
         began = time.monotonic()
         with pytest.raises(DependencyAway, match=r"127\.0\.0\.1:1"):
             await worker.run()
-        assert time.monotonic() - began >= 2.0
+        assert time.monotonic() - began > 1.9
 
 
 async def test_a_stop_ends_a_start_that_forgets_a_cancellation() -> None:

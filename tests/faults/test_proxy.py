@@ -58,7 +58,7 @@ async def test_latency_is_added_on_each_way() -> None:
         proxy.latency_s = 0.15
         began = time.monotonic()
         await answer(ends, b"slow")
-        assert time.monotonic() - began >= 0.3
+        assert time.monotonic() - began > 0.25
         ends[1].close()
 
 
