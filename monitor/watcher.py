@@ -16,8 +16,11 @@ from telemetry import logger
 log = logger("monitor")
 _SHORTEST_LOOK_S: Final = 2.0
 _LONGEST_LOOK_S: Final = 10.0
-_SAID_AFTER: Final = 2
-"""Looks that fail one after the other: before its first consumer has joined, a group does not exist yet."""
+_SAID_AFTER: Final = 0.9
+"""Of an interval, for which looks failed: a single one is no news, and before its first consumer there is no group."""
+_SOON_S: Final = 1.0
+_SOON_SHARE: Final = 0.25
+"""Of the time for which nothing was seen yet, until the next look: who has just started is told soon that it works."""
 
 
 class Watcher:
@@ -35,7 +38,7 @@ class Watcher:
         self._timeout_s = min(_LONGEST_LOOK_S, max(_SHORTEST_LOOK_S, settings.lag_interval_s))
         self._trouble: ScorerError | None = None
         self._blind_since: datetime | None = None
-        self._misses = 0
+        self._said = False
         self.history = History()
         self.latest: LagReport | None = None
         """The last report that was made; it may be old: `report` tells."""
@@ -52,7 +55,7 @@ class Watcher:
                     await self._watch(groups)
             except BrokerUnavailable as trouble:
                 self._failed(trouble)
-            await asyncio.sleep(self._settings.lag_interval_s)
+            await asyncio.sleep(self._pause_s())
 
     def report(self) -> LagReport:
         """What is known now. Raises BrokerUnavailable or CommandFailed while the last look failed: never an old report.
@@ -89,12 +92,21 @@ class Watcher:
                 self._failed(refusal)
             else:
                 self._succeeded(report)
-            await asyncio.sleep(max(0.0, self._settings.lag_interval_s - (clock() - began)))
+            await asyncio.sleep(max(0.0, self._pause_s() - (clock() - began)))
+
+    def _pause_s(self) -> float:
+        """From one look to the next. The first that sees something comes soon after there is something to see."""
+        usual = self._settings.lag_interval_s
+        return usual if self.latest is not None else min(usual, max(_SOON_S, _SOON_SHARE * self._blind_s()))
+
+    def _blind_s(self) -> float:
+        """How long looks have failed."""
+        return (datetime.now(UTC) - self._blind_since).total_seconds() if self._blind_since is not None else 0.0
 
     def _succeeded(self, report: LagReport) -> None:
-        if self._misses >= _SAID_AFTER:
+        if self._said:
             log.info("going on", part="lag")
-        self._trouble, self._blind_since, self._misses = None, None, 0
+        self._trouble, self._blind_since, self._said = None, None, False
         if self.latest is None or self.latest.status != report.status:
             say = log.info if report.status == "OK" else log.warning
             say("lag", status=report.status, lag=report.lag, why=report.reason)
@@ -107,8 +119,8 @@ class Watcher:
         self.failures += 1
         if self._blind_since is None:
             self._blind_since = datetime.now(UTC)
-        self._misses += 1
-        if self._misses == _SAID_AFTER:
+        if not self._said and self._blind_s() >= _SAID_AFTER * self._settings.lag_interval_s:
+            self._said = True
             self.seeing.clear()
             log.warning("waiting", part="lag", why=str(trouble))
         self._trouble = trouble

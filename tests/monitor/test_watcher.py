@@ -74,6 +74,17 @@ async def test_what_is_not_there_yet_is_told_until_it_comes_and_then_exported(
         assert registry.get_sample_value("scorer_consumer_lag_records", labels) == 2
 
 
+async def test_a_group_that_has_just_come_is_seen_long_before_the_next_interval(settings: MonitorSettings) -> None:
+    async with watching(settings.model_copy(update={"lag_interval_s": 60.0})) as watcher:
+        await watcher.looked()
+        with pytest.raises(CommandFailed, match="does not exist"):
+            watcher.report()
+        await create_topics(settings, max_image_bytes=2**20, partitions=1)
+        await commit(settings, 0, said(time.time(), open=False))
+        await eventually(lambda: watcher.latest is not None, within_s=25)
+        assert watcher.report().lag == 0
+
+
 async def test_kafka_that_does_not_answer_is_not_no_lag(settings: MonitorSettings) -> None:
     async with watching(settings.model_copy(update={"kafka_bootstrap_servers": "127.0.0.1:1"})) as watcher:
         await watcher.looked()
