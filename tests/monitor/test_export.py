@@ -1,5 +1,6 @@
 """The report as metrics: the names and labels that dashboards read, and no series that is not true now."""
 
+from datetime import timedelta
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -92,8 +93,11 @@ def test_only_the_process_whose_turn_it_is_exports_the_lag() -> None:
         return {sample.name for metric in registry.collect() for sample in metric.samples}
 
     assert samples() == {"scorer_lag_sample_failures_total"}  # of its own looks
-    for _ in range(2):
-        seen._failed(BrokerUnavailable("away"))
+    seen._failed(BrokerUnavailable("away"))
+    assert samples() == {"scorer_lag_sample_failures_total"}  # one look that fails is no news
+    assert seen._blind_since is not None
+    seen._blind_since -= timedelta(seconds=5)
+    seen._failed(BrokerUnavailable("away"))
     assert samples() == {"scorer_lag_sample_failures_total", "scorer_lag_sample_timestamp_seconds"}
 
 
